@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from pipelines.corpora.code.code_source import read_source  # noqa: E402
-from pipelines.corpora.code.code_source_params import CodeFile  # noqa: E402
+from pipelines.corpora.code.code_source_params import CodeProblemFile  # noqa: E402
 from pipelines.corpora.raw.ledger import Ledger  # noqa: E402
 from pipelines.rewards.code.code_tests_params import CodeTestsParams, SandboxLimits  # noqa: E402
 from pipelines.rewards.code.program_scoring import CodeTests  # noqa: E402
@@ -42,7 +42,7 @@ def responses(data: Path | None, limit: int) -> dict[str, list[tuple[str, str, b
         "made, whole programs": [("n = int(input())\nprint(n * n)\n", json.dumps(STDIO), True)] * limit,
     }
     for name, (reader, file) in SETS.items() if data else ():
-        problems = list(read_source(CodeFile(reader=reader, file=file), Path(str(data)), Ledger(name)))
+        problems = list(read_source(CodeProblemFile(reader=reader, file=file), Path(str(data)), Ledger(name)))
         chosen = problems[:: max(1, len(problems) // limit)][:limit]
         found[name] = [(problem.solutions[0], problem.answer(), True) for problem in chosen]
     return found

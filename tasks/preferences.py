@@ -55,7 +55,7 @@ PORTION = 512  # prompts between two progress lines
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampledSet:
     """What a model's samples became: pairs, rows for people to read, and figures by side."""
 
     found: SourceItems
@@ -79,7 +79,7 @@ def run(stage: Stage) -> None:
         samples = _sample(stage, params, source, examples, SetRules.read(folder))
     elif stage.first:
         origin = stage.input(params.origin)
-        samples = Samples(read_source(name, params, origin, stage.seed, opener(stage)))
+        samples = SampledSet(read_source(name, params, origin, stage.seed, opener(stage)))
     if not stage.first:
         return  # another process writes
     prompts = {file: [example.prompt for example in rows] for file, rows in examples.items()}
@@ -120,7 +120,7 @@ def _sample(
     source: SampledParams,
     examples: Mapping[str, Sequence[Example]],
     rules: SetRules,
-) -> Samples:
+) -> SampledSet:
     """Pairs of the samples of the set's model on the corpus's prompts, on every rank."""
     execution = stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
@@ -136,7 +136,7 @@ def _sample(
         for side, limit in source.prompts.items()
     }
     judge.preflight([record for records in problems.values() for record in records])
-    samples = Samples(SourceItems([]))
+    samples = SampledSet(SourceItems([]))
     prompts: list[Sampled] = []
     total = sum(map(len, problems.values()))
     for side, records in problems.items():
@@ -163,7 +163,7 @@ def _sample(
             samples.rows.append({"id": record.id, "side": side, "samples": list(map(_row, answers))})
     ranks.leave()
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
-    return Samples(SourceItems(pairs, pairing=counts, tokens=tokens.digest), samples.rows, samples.figures)
+    return SampledSet(SourceItems(pairs, pairing=counts, tokens=tokens.digest), samples.rows, samples.figures)
 
 
 def _prompts(examples: Sequence[Example], tokens: Tokens, rules: SetRules, side: Side) -> Sequence[Record]:

@@ -15,7 +15,13 @@ from pipelines.models.policy import context_size
 from pipelines.rewards.generative.reading import LabelProbabilities, soft_reward
 from pipelines.rewards.models.verifier import VerifierLabels, VerifierPrompt, save_facts
 from pipelines.training.supervised import Demonstrations
-from pipelines.training.verifier_training import Example, ask_of, examples, fit_temperature, with_negatives
+from pipelines.training.verifier_training import (
+    VerifierExample,
+    ask_of,
+    examples,
+    fit_temperature,
+    with_negatives,
+)
 from tasks.fine_tuning import learn, publish
 from tasks.stage import Stage
 from tasks.training_run import TrainingRun
@@ -71,7 +77,7 @@ def run(stage: Stage) -> None:
 
 def _examples(
     rows: Sequence[Judgement], asking: VerifierPrompt, limit: int, settings: VerifierRun, file: str
-) -> list[Example]:
+) -> list[VerifierExample]:
     """ValueError where more judgements than allowed cannot be asked."""
     asked, reasons = examples(rows, asking, limit)
     if sum(reasons.values()) > settings.max_error_share * len(rows):

@@ -29,15 +29,15 @@ from pipelines.seams import load
 from pipelines.sources.opening import Opener, unrecorded
 
 PLAIN_FILES = ("sft", "rl", "validation", "heldout")
-NEEDED = ("rl", "heldout", "explore", "calib")  # of the files that a set has
-WAYS = {
+REQUIRED_FILES = ("rl", "heldout", "explore", "calib")  # of the files that a set has
+REMEDIES = {
     "sft": ("name columns.solution where the rows hold demonstrations, or give the rows the role rl"),
     "rl": "look at the sources' files, and the shares of questions for verifiers",
     "heldout": "look at the sources' files and heldout_share",
     "explore": "raise its share, or give more questions",
     "calib": "raise its share, or give more questions",
 }
-DROPPED = ("no_demonstration", "not_encodable")
+DROP_REASONS = ("no_demonstration", "not_encodable")
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class _Figures:
 
     files: Sequence[str]
     lost: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(DROPPED, 0)))
+    dropped: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(DROP_REASONS, 0)))
     responses: array[int] = field(default_factory=lambda: array("I"))
     unusable: Ledger = field(default_factory=lambda: Ledger("texts"))
     records: Counter[str] = field(default_factory=Counter)
@@ -268,7 +268,7 @@ def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Coun
     roles = frozenset[str]().union(*map(roles_of, sources.values()))
     possible = possible_files(sources, params.validation_share, params.heldout_share)
     for file in figures.files:
-        needed = file in NEEDED or (file == "sft" and "sft" in roles)
+        needed = file in REQUIRED_FILES or (file == "sft" and "sft" in roles)
         if figures.records[file] or not needed:
             continue
         if sources and file in PLAIN_FILES and file not in possible:
@@ -277,5 +277,5 @@ def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Coun
             f"{number} {reason.replace('_', ' ')}" for reason, number in lost.most_common() if number
         )
         raise ValueError(
-            f"corpus {name} has no {file} rows left ({reasons or 'none was put aside'}); {WAYS[file]}"
+            f"corpus {name} has no {file} rows left ({reasons or 'none was put aside'}); {REMEDIES[file]}"
         )

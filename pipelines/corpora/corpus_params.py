@@ -1,4 +1,4 @@
-"""The `corpus.NAME` section of params.yaml: where the rows come from, and how they are cleaned and split."""
+"""The section `corpus.NAME` of params.yaml: where the rows come from, and how they are cleaned and split."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class NearParams(Settings):
 
 
 class DecontaminateParams(Settings):
-    """What, beside equal text and an equal key, takes a training row out because held-out or validation rows
-    hold it.
+    """What, besides equal text and an equal key, removes a training row because it contains a held-out or
+    validation row.
 
-    With `ngram` also a held-out question that is shorter, where it stands in the row as a whole.
+    With `ngram` also a shorter held-out question, where it occurs in the row as a whole.
     """
 
     ngram: int | None = Field(
@@ -42,16 +42,14 @@ class DecontaminateParams(Settings):
     common: int = Field(
         10,
         ge=1,
-        description=(
-            "an n-gram that more than this many rows share is a phrase of the trade and proves nothing"
-        ),
+        description=("an n-gram that more than this many rows share is a common phrase and is ignored"),
     )
     near: bool = Field(True, description="also near-duplicates, by `near` of the corpus")
 
 
 class WordingParams(Settings):
-    """Other words for an answer: demonstrations that do not all sound like the reference, and variants for
-    the laboratory.
+    """Paraphrases of answers: demonstrations that do not all use the reference's words, and variants for the
+    laboratory.
     """
 
     module: Annotated[str, Seam("pipelines.rewards", "near_misses(question, reference, rng)")] = Field(
@@ -86,7 +84,7 @@ class VerifierShares(Settings):
 
 class CorpusParams(Settings):
     """One set of questions and demonstrations. Every field is identity: changing it makes the set stale, and
-    what is below it if the records change.
+    what depends on it if the records change.
     """
 
     raw: str = Field(
@@ -101,7 +99,7 @@ class CorpusParams(Settings):
         description="in place of sources: published exams, split by cluster; raw is data/exams",
     )
     unseen: tuple[str, ...] = Field(
-        (), description="subjects of the exams that are held out whole; sources name their own"
+        (), description="subjects of the exams that are completely held out; sources name their own"
     )
     verifier: VerifierShares | None = Field(
         None, description="questions of sources put aside for verifiers; exams have shares of their own"
@@ -136,7 +134,7 @@ class CorpusParams(Settings):
 
     @property
     def for_verifiers(self) -> bool:
-        """Whether questions are put aside for verifiers: the files explore and calib."""
+        """Returns whether questions are set aside for verifiers: the files explore and calib."""
         return self.exams is not None or self.verifier is not None
 
     @model_validator(mode="after")

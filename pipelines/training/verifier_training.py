@@ -29,7 +29,7 @@ EDGE = 1e-6  # probabilities nearer to 0 or 1 than this have log-odds that float
 
 
 @dataclass(frozen=True)
-class Example:
+class VerifierExample:
     """What supervised.Demonstrations reads of a record."""
 
     prompt_ids: list[int]
@@ -43,7 +43,7 @@ def ask_of(judgement: Judgement) -> JudgeQuery:
 
 def examples(
     judgements: Sequence[Judgement], asking: VerifierPrompt, context: int
-) -> tuple[list[Example], Counter[str]]:
+) -> tuple[list[VerifierExample], Counter[str]]:
     """Prompt ids and label ids of each judgement that can be asked, and how many cannot, by reason. `context`
     is the model's.
     """
@@ -58,7 +58,7 @@ def examples(
             continue
         label = (asking.labels.positive if judgement.label else asking.labels.negative)[0]
         cut = len(ids) - len(asking.lead)
-        examples.append(Example(list(ids[:cut]), [*asking.lead, label, asking.tokens.end_id]))
+        examples.append(VerifierExample(list(ids[:cut]), [*asking.lead, label, asking.tokens.end_id]))
     return examples, reasons
 
 

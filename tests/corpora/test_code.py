@@ -7,7 +7,7 @@ import pytest
 from pipelines.corpora.code.assertions import split_check
 from pipelines.corpora.code.code_problem import CodeProblem, read_code_problems, write_code_problems
 from pipelines.corpora.code.code_source import read_source
-from pipelines.corpora.code.code_source_params import CodeFile
+from pipelines.corpora.code.code_source_params import CodeProblemFile
 from pipelines.corpora.raw.ledger import Ledger
 from tests.corpora.made import real, write_lines
 
@@ -48,7 +48,7 @@ CONTEST = {
 def read(tmp_path, reader, *rows, **source):
     write_lines(tmp_path / "a.jsonl", rows)
     ledger = Ledger("code")
-    problems = list(read_source(CodeFile(reader=reader, file="a.jsonl", **source), tmp_path, ledger))
+    problems = list(read_source(CodeProblemFile(reader=reader, file="a.jsonl", **source), tmp_path, ledger))
     return problems, [first.split(": ", 1)[1] for first in ledger.first]
 
 
@@ -207,14 +207,14 @@ def test_nothing_to_test_is_no_test():
 def test_where_problems_come_from(tmp_path):
     assert read(tmp_path, "apps", APPS, exclude=("APPS/4",)) == ([], [])
     with pytest.raises(FileNotFoundError, match="relative to the raw folder"):
-        list(read_source(CodeFile(reader="apps", file="none.jsonl"), tmp_path, Ledger("code")))
+        list(read_source(CodeProblemFile(reader="apps", file="none.jsonl"), tmp_path, Ledger("code")))
     for wrong in (
         {"reader": "apps"},
         {"reader": "apps", "id": "codeparrot/apps"},
         {"reader": "none", "file": "a"},
     ):
         with pytest.raises(ValueError):
-            CodeFile(**wrong)
+            CodeProblemFile(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_where_problems_come_from(tmp_path):
 )  # fmt: skip
 def test_the_real_files(reader, file, good, public, hidden):
     ledger = Ledger(file)
-    problems = list(read_source(CodeFile(reader=reader, file=file), real("code"), ledger))
+    problems = list(read_source(CodeProblemFile(reader=reader, file=file), real("code"), ledger))
     assert ledger.good == len(problems) == good
     assert ledger.bad == (1 if file == "mbpp/mbpp.jsonl" else 0)  # MBPP/64: its prompt is no Python
     assert sum(len(problem.public_tests) for problem in problems) == public

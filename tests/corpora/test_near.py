@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.corpora.cleaning.duplicates import near_duplicates
 from pipelines.corpora.cleaning.essence import essence, may_be_one_question, reordered
-from pipelines.corpora.cleaning.near import BUDGET, NearIndex, Sketcher, clusters
+from pipelines.corpora.cleaning.near import MAX_COMPARISONS, NearIndex, Sketcher, clusters
 from pipelines.corpora.corpus_params import NearParams
 
 SKETCHER = Sketcher(0.8, 3, 128)
@@ -59,11 +59,11 @@ def test_cost_per_row_is_flat_where_all_rows_are_candidates(number):
         return False
 
     assert len(set(clusters(same, never).tolist())) == number
-    assert len(asked) <= BUDGET * number
+    assert len(asked) <= MAX_COMPARISONS * number
     asked.clear()
     assert set(clusters(same, lambda one, other: bool(asked.append((one, other))) or True).tolist()) == {0}
     assert len(asked) == number - 1  # clusters are merged once
-    assert len(NearIndex(same).candidates(same)) <= (BUDGET + 4) * number
+    assert len(NearIndex(same).candidates(same)) <= (MAX_COMPARISONS + 4) * number
 
 
 def test_questions_of_one_template_never_meet():

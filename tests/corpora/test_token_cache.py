@@ -26,7 +26,7 @@ def tokens(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _all_kept(monkeypatch):
-    monkeypatch.setattr(token_cache, "FEW", 0)
+    monkeypatch.setattr(token_cache, "MIN_ROWS", 0)
 
 
 def again():

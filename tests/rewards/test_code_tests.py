@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from pipelines.corpora.code.code_source import read_source
-from pipelines.corpora.code.code_source_params import CodeFile
+from pipelines.corpora.code.code_source_params import CodeProblemFile
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.rewards.code import code_tests
 from pipelines.rewards.code.code_tests_params import SandboxLimits
@@ -245,7 +245,9 @@ def test_a_completion_goes_on_where_the_prompt_ends():
 
 def references(reader, *parts):
     ledger = Ledger(parts[0])
-    return list(read_source(CodeFile(reader=reader, file="/".join(parts)), real("code"), ledger)), ledger
+    return list(
+        read_source(CodeProblemFile(reader=reader, file="/".join(parts)), real("code"), ledger)
+    ), ledger
 
 
 @pytest.mark.parametrize(

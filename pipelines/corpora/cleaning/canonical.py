@@ -42,7 +42,7 @@ SUPERSCRIPTS = {
 RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+")
 LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+")
 WIDE_THOUSANDS = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")
-# a comma of thousands, unless the number stands right behind a bracket or a comma, or before one more number:
+# a comma of thousands, unless the number directly follows a bracket or a comma, or before one more number:
 # then it may be a list
 NUMBER = re.compile(r"(?<![\d.,\[({_\w])[1-9]\d{0,2}(?:(?:,|\{,\})\d{3})+(?!\d|,\d)")
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -87,13 +87,13 @@ SAME = {
     "rbrace": "}",
 }  # fmt: skip
 FENCE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\"[^\"\n]{1,200}\"|(?<!\w)'[^'\n]{1,200}'(?!\w)", re.DOTALL)
-LAID_OUT = re.compile(
+HAS_LAYOUT = re.compile(
     r"\n(?: {2,}|[ ]*\t\s*)\S|(?:\{|\b(?:if|for|while|def|class|else|elif|with|try|except)\b[^\n]*:)[ \t]*\n "
     r"\S"
 )
-# blanks that stay: private characters meanwhile
-HELD = dict(zip(map(ord, " \t\n"), "\ue000\ue001\ue002", strict=True))
-RELEASED = {ord(stand_in): chr(blank) for blank, stand_in in HELD.items()}
+# whitespace that must stay, replaced by private-use characters in the meantime
+PROTECTED = dict(zip(map(ord, " \t\n"), "\ue000\ue001\ue002", strict=True))
+UNPROTECTED = {ord(stand_in): chr(blank) for blank, stand_in in PROTECTED.items()}
 UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
 )  # scripts without blanks
@@ -242,10 +242,10 @@ def _folded_starts(text: str) -> str:
 
 
 def _normalised_spaces(text: str) -> str:
-    if LAID_OUT.search(text):  # a program, a table, a poem: lines and what they begin with are part of it
+    if HAS_LAYOUT.search(text):  # a program, a table, a poem: lines and what they begin with are part of it
         return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
     protected = (
-        FENCE.sub(lambda match: match.group().translate(HELD), text)
+        FENCE.sub(lambda match: match.group().translate(PROTECTED), text)
         if any(mark in text for mark in "\"'`")
         else text
     )
@@ -255,7 +255,7 @@ def _normalised_spaces(text: str) -> str:
         if _needs_space(parts[-1][-1], part):
             parts.append(" ")
         parts.append(part)
-    return "".join(parts).translate(RELEASED)
+    return "".join(parts).translate(UNPROTECTED)
 
 
 def _needs_space(left: str, right: str) -> bool:

@@ -30,8 +30,8 @@ from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.raw.problem import Problem, Role
 
 TRAINING: tuple[Role, ...] = ("train", "sft", "rl")
-ASIDE: tuple[Role, ...] = ("validation", "heldout")
-ROLES = (*TRAINING, *ASIDE)
+EVALUATION: tuple[Role, ...] = ("validation", "heldout")
+ROLES = (*TRAINING, *EVALUATION)
 Indices = NDArray[np.int64]
 
 
@@ -78,8 +78,8 @@ def clean(
     """Cleans and splits the problems of all sources.
 
     `problems`: by source, each iterable read once; where two sources ask the same, the earlier one's row
-    stays. `folder`: where the rows are stored meanwhile, None for the system's temporary folder. `processes`:
-    as in `over_portions`.
+    stays. `folder`: where the rows are stored while they are cleaned, None for the system's temporary folder.
+    `processes`: as in `over_portions`.
     """
     rows = _Rows(params, folder)
     rows.read(problems, processes)
@@ -88,7 +88,7 @@ def clean(
     for role in ROLES:
         indices[role] = rows.distinct(indices[role], role, result)
     indices = _split(indices, rows.traits, Shares(params.validation_share, params.heldout_share), result)
-    for role in ASIDE:  # what was split off may repeat what a file had put aside
+    for role in EVALUATION:  # rows that were split off may repeat rows of an evaluation file
         indices[role] = rows.distinct(indices[role], role, result)
     _decontaminate(indices, rows, result)
     result.rows = {role: Selected(rows.spool, indices[role]) for role in ROLES}
@@ -203,7 +203,7 @@ def _split(
     train = indices["train"]
     sides = np.array([shares.at(position) for position in traits.side[train].tolist()], dtype=object)
     split = dict(indices)
-    for side in ("train", *ASIDE):
+    for side in ("train", *EVALUATION):
         of_side = train[sides == side]
         split[side] = of_side if side == "train" else np.concatenate([indices[side], of_side])  # type: ignore[index]
         result.count("split", side, len(of_side))

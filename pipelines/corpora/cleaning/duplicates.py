@@ -39,7 +39,7 @@ def cluster_questions(
     bands = questions.traits.bands
     if answers is not None:
         bands, labels = np.empty_like(bands), mix_bits(answers)
-        # one by one: of a million rows all at once would take half a gigabyte
+        # band by band: all bands of a million rows at once would take half a gigabyte
         for band in range(bands.shape[1]):
             bands[:, band] = mix_bits(labels ^ questions.traits.bands[:, band]) >> np.uint64(32)
 
@@ -57,18 +57,18 @@ def sketcher_of(params: NearParams | None) -> Sketcher | None:
 
 def exact_duplicates(texts: Sequence[str]) -> list[int]:
     """Returns the indices of texts whose canonical form occurred before."""
-    seen: set[str] = set()
+    seen_forms: set[str] = set()
     repeated = []
     for index, text in enumerate(texts):
         form = canonical_form(text)
-        if form in seen:
+        if form in seen_forms:
             repeated.append(index)
-        seen.add(form)
+        seen_forms.add(form)
     return repeated
 
 
 def near_duplicates(texts: Sequence[str], params: NearParams) -> list[int]:
     """Returns the indices of texts that are near-duplicates of an earlier one."""
     sketcher = Sketcher(params.threshold, params.shingle, params.permutations)
-    kept = set(first_of_similar(Questions.of(texts, sketcher), sketcher).tolist())
-    return [index for index in range(len(texts)) if index not in kept]
+    originals = set(first_of_similar(Questions.of(texts, sketcher), sketcher).tolist())
+    return [index for index in range(len(texts)) if index not in originals]

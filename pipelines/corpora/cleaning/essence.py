@@ -19,7 +19,7 @@ QUOTED, NUMBER, WORD = (
 SIGN = r" (?=[+-])[+-]|\S"  # the blank that the canonical form keeps parts two entries: [1 -2]
 TOKEN = re.compile(f"(?P<quoted>{QUOTED})|(?P<number>{NUMBER})|(?P<word>{WORD})|(?P<sign>{SIGN})")
 INDENTED = re.compile(r"^[ \t]+\S.*$", re.MULTILINE)
-PROSE = frozenset(",;.:?!")  # soft unless it stands between two numbers
+PROSE = frozenset(",;.:?!")  # ignored unless it is between two numbers
 SHORT_WORDS = "an as at be by do go he if in is it me my of ok on or so to up us we oh hi am the"
 FUNCTION_WORDS = frozenset(SHORT_WORDS.split())
 OF_QUANTITY = """
@@ -65,7 +65,7 @@ def essence(text: str) -> tuple[str, ...]:
 
 def essence_of(form: str) -> tuple[str, ...]:
     """Returns the essence of a text whose canonical form is `form`."""
-    # a line of a program counts whole
+    # a line of a program counts as one part
     parts = [line.rstrip() for line in INDENTED.findall(form)] if "\n" in form else []
     tokens = [(match.lastgroup, match.group()) for match in TOKEN.finditer(form)]
     for index, (kind, token) in enumerate(tokens):
@@ -77,7 +77,7 @@ def essence_of(form: str) -> tuple[str, ...]:
             and token.isascii()
             and "'" not in token
         ):
-            continue  # most of them
+            continue  # the common case, tested first
         preceding = tokens[index - 1] if index else ("", "")
         following = tokens[index + 1] if index + 1 < len(tokens) else ("", "")
         if kind in ("quoted", "number") or (kind == "sign" and _sign(token, preceding, following)):

@@ -28,17 +28,18 @@ from pipelines.corpora.cleaning.units import (
     units,
 )
 
-LEAST = 4  # symbols and words of the shortest question that is looked for inside others; fewer are everywhere
-LEAST_CHARACTERS = 10  # or characters, if it has no letters to speak of
+# symbols and words of the shortest question that is looked for inside others; shorter ones occur everywhere
+MIN_SYMBOLS = 4
+MIN_CHARACTERS = 10  # or characters, if it has no letters to speak of
 CLOSING = frozenset("?!.,;:…'\")]}»。，、；：？！”’」』`*_$\\")
 STOPS = "?!.。？！"
-# words that go on with a formula or a condition: what stands before them is another question
+# words that continue a formula or a condition: the text before them is not the complete question
 CONNECTIVES = """
     plus minus times divided multiplied modulo mod over raised squared cubed and or if when where while
     with given of in on at from than
     that which per until between by to as the
 """
-GOING_ON = frozenset(CONNECTIVES.split())
+CONTINUATIONS = frozenset(CONNECTIVES.split())
 PARTICLES = "呢吗啊呀吧嘛么请答解谢か？?"
 SENTENCE_END = re.compile(rf"[\s{re.escape(STOPS)}]+\Z")
 
@@ -146,22 +147,23 @@ def _lookup(hashes: Hashes, known: Hashes) -> tuple[NDArray[np.bool_], Indices]:
 
 
 def _is_distinctive(question: str) -> bool:
-    parts = SYMBOLS.findall(question)
-    return len(parts) >= LEAST and (
-        len("".join(parts)) >= LEAST_CHARACTERS or any(not part.isascii() for part in parts)
+    """Returns whether a question is long enough to be looked for inside other texts."""
+    symbols = SYMBOLS.findall(question)
+    return len(symbols) >= MIN_SYMBOLS and (
+        len("".join(symbols)) >= MIN_CHARACTERS or any(not symbol.isascii() for symbol in symbols)
     )
 
 
-def _stands_alone(text: str, first: int, length: int) -> bool:
+def _stands_alone(text: str, first_unit: int, length: int) -> bool:
     """Returns whether the run of units is a complete question within the text: no formula, number or
     condition continues it before or after.
     """
     matches = list(SYMBOLS.finditer(casefolded(text)))
     form = matches[0].string
-    start, end = matches[first].start(), matches[first + length - 1].end()
+    start, end = matches[first_unit].start(), matches[first_unit + length - 1].end()
     preceding, following = form[:start].rstrip(" \t"), form[end:]
     if preceding and not (
-        _is_word(matches[first].group()) or preceding[-1] in CLOSING or preceding[-1] in "\n([{\"'“‘「"
+        _is_word(matches[first_unit].group()) or preceding[-1] in CLOSING or preceding[-1] in "\n([{\"'“‘「"
     ):
         return False
     if re.match(r"[.,:/]?[0-9]|[(\[{^_]", following):  # 3+4.5, f(2)(3): the formula is longer
@@ -179,10 +181,10 @@ def _stands_alone(text: str, first: int, length: int) -> bool:
         and re.match(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff]", word)
     ):
         return word in PARTICLES or length >= 12
-    return len(word) > 1 and word.isalpha() and word not in GOING_ON
+    return len(word) > 1 and word.isalpha() and word not in CONTINUATIONS
 
 
-def _form_of(text: str, first: int, length: int) -> str:
+def _form_of(text: str, first_unit: int, length: int) -> str:
     """Returns the canonical form of a run of units as it is written, with the punctuation after it: runs that
     differ in case, spaces, powers or a factorial may be different questions. Empty where case folding moves
     letters over the border of a unit.
@@ -190,9 +192,9 @@ def _form_of(text: str, first: int, length: int) -> str:
     spans = [
         match.span() for match in SYMBOLS.finditer(text) for _ in SYMBOLS.findall(casefolded(match.group()))
     ]
-    if first + length > len(spans):
+    if first_unit + length > len(spans):
         return ""
-    start, end = spans[first][0], spans[first + length - 1][1]
+    start, end = spans[first_unit][0], spans[first_unit + length - 1][1]
     following = text[end:]
     return canonical_form(text[start:end] + following[: len(following) - len(following.lstrip(STOPS))])
 

@@ -21,9 +21,9 @@ from pipelines.corpora.cleaning.units import WORD, Hashes, Indices, Units, mix_b
 Bands = NDArray[np.uint32]
 Alike = Callable[[int, int], bool]
 
-SURE = 0.995  # chance that two texts just at the threshold share a band
-BUDGET = 16  # comparisons that a row may cost
-KEPT = 4  # clusters of one bucket that a row is compared with
+RECALL = 0.995  # probability that two texts at the threshold share a band
+MAX_COMPARISONS = 16  # comparisons that a row may cost
+MAX_CLUSTERS = 4  # clusters per bucket that a row is compared with
 PORTION = 512  # texts whose signatures are made at once
 
 
@@ -45,9 +45,9 @@ class Sketcher:
         with probability SURE.
         """
         fits = (
-            r
-            for r in range(self.permutations, 0, -1)
-            if 1 - (1 - self.threshold**r) ** (self.permutations // r) >= SURE
+            rows
+            for rows in range(self.permutations, 0, -1)
+            if 1 - (1 - self.threshold**rows) ** (self.permutations // rows) >= RECALL
         )
         return next(fits, 1)
 
@@ -70,18 +70,18 @@ class Sketcher:
                 else sizes
             )
             lengths[(sizes > 0) & (5 * unspaced > sizes)] = self.characters
-        parts, owners = [], []
+        hashes, owners = [], []
         for length in np.unique(lengths).tolist():
             runs, begins = text_units.runs(length)
             owner = text_units.owners(begins)
             of_length = lengths[owner] == length
-            parts.append(runs[of_length])
+            hashes.append(runs[of_length])
             owners.append(owner[of_length])
         short = np.flatnonzero(sizes < lengths)
-        parts.append(np.array([_hash_of_text(text_units, text) for text in short.tolist()], np.uint64))
+        hashes.append(np.array([_hash_of_text(text_units, text) for text in short.tolist()], np.uint64))
         owners.append(short)
         order = np.argsort(np.concatenate(owners), kind="stable")
-        return np.concatenate(parts)[order], np.searchsorted(
+        return np.concatenate(hashes)[order], np.searchsorted(
             np.concatenate(owners)[order], np.arange(len(sizes) + 1)
         )
 
@@ -159,7 +159,7 @@ def _merge(members: Sequence[int], parent: Indices, tries: NDArray[np.int32], al
             other_root = _root(parent, representative)
             if other_root == own_root:
                 break
-            if tries[member] >= BUDGET:
+            if tries[member] >= MAX_COMPARISONS:
                 continue
             tries[member] += 1
             if alike(representative, member):
@@ -167,7 +167,7 @@ def _merge(members: Sequence[int], parent: Indices, tries: NDArray[np.int32], al
                 parent[high] = low
                 break
         else:
-            if len(representatives) < KEPT:
+            if len(representatives) < MAX_CLUSTERS:
                 representatives.append(member)
 
 
@@ -206,8 +206,8 @@ class NearIndex:
         for band, (order, ordered) in enumerate(self._sorted):
             low = np.searchsorted(ordered, bands[:, band], side="left")
             high = np.searchsorted(ordered, bands[:, band], side="right")
-            for row in np.flatnonzero((high > low) & (tries < BUDGET)).tolist():
-                for indexed_row in order[low[row] : min(high[row], low[row] + KEPT)].tolist():
+            for row in np.flatnonzero((high > low) & (tries < MAX_COMPARISONS)).tolist():
+                for indexed_row in order[low[row] : min(high[row], low[row] + MAX_CLUSTERS)].tolist():
                     if (row, indexed_row) not in pairs:
                         pairs.add((row, indexed_row))
                         tries[row] += 1

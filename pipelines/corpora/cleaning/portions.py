@@ -134,6 +134,6 @@ def _serve(requests: IO[bytes], results: IO[bytes]) -> None:
 
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what anything prints must not stand among the results
+    os.dup2(2, 1)  # printed output must not be mixed with the results
     _serve(sys.stdin.buffer, answers)
     os._exit(0)

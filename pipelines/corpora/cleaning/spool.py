@@ -56,21 +56,21 @@ class Spool(Generic[T]):
 
 
 class Selected(Sequence[T]):
-    """Some rows of a spool as a sequence; `places`: their indices."""
+    """Some rows of a spool as a sequence; `indices`: which ones, in order."""
 
-    def __init__(self, spool: Spool[T], places: Any) -> None:
-        self._spool, self.places = spool, places
+    def __init__(self, spool: Spool[T], indices: Any) -> None:
+        self._spool, self.indices = spool, indices
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
-            return [self._spool[int(index)] for index in self.places[key]]
-        return self._spool[int(self.places[key])]
+            return [self._spool[int(index)] for index in self.indices[key]]
+        return self._spool[int(self.indices[key])]
 
     def __iter__(self) -> Iterator[T]:
-        return (self._spool[int(index)] for index in self.places)
+        return (self._spool[int(index)] for index in self.indices)
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -62,11 +62,11 @@ def safe(character: str) -> str:
     """Returns the compatibility decomposition of a character where that is another way to write the same,
     else the character.
     """
-    tag, _, rest = unicodedata.decomposition(character).partition(" ")
+    tag, _, decomposition = unicodedata.decomposition(character).partition(" ")
     # a spacing accent decomposes to a space and a combining mark: no reader would call that the same
     return (
         unicodedata.normalize("NFKC", character)
-        if tag in SAFE and not rest.startswith("0020 ")
+        if tag in SAFE and not decomposition.startswith("0020 ")
         else character
     )
 

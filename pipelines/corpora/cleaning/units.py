@@ -27,7 +27,7 @@ ALPHABETIC = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 SYMBOLS = re.compile(rf"[{IDEOGRAPHIC}{ALPHABETIC}]|[^\W{IDEOGRAPHIC}{ALPHABETIC}]+|[^\w\s]")
 WORDS = re.compile(rf"[{IDEOGRAPHIC}{ALPHABETIC}]|[^\W{IDEOGRAPHIC}{ALPHABETIC}]+")
 WORD, IDEOGRAPH, LETTER = range(3)
-KNOWN = 1 << 18  # units whose hash is remembered
+MAX_REMEMBERED = 1 << 18  # units whose hash is remembered
 BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
 INVERSE = pow(BASE, -1, 2**64)
 
@@ -70,14 +70,14 @@ def units(texts: Iterable[str], pattern: re.Pattern[str] = SYMBOLS) -> Units:
     """Returns the units of the texts. `pattern`: SYMBOLS, or WORDS to leave symbols out."""
     hashes: list[int] = []
     starts = [0]
-    known: dict[str, int] = _KNOWN
+    known: dict[str, int] = _REMEMBERED
     for text in texts:
         form = casefolded(text)
         text_units = pattern.findall(form)
         for unit in text_units:
             value = known.get(unit)
             if value is None:
-                if len(known) >= KNOWN:
+                if len(known) >= MAX_REMEMBERED:
                     known.clear()
                 value = known[unit] = crc32(unit.encode("utf-8", "surrogatepass")) | _kind(unit) << 32
             hashes.append(value)
@@ -96,7 +96,7 @@ def mix_bits(values: Hashes) -> Hashes:
         return values ^ (values >> np.uint64(31))
 
 
-_KNOWN: dict[str, int] = {}
+_REMEMBERED: dict[str, int] = {}
 
 
 def _kind(unit: str) -> int:

@@ -37,7 +37,9 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
         prompt=prompt(text(row, "question"), starter, fn_name is not None),
         solutions=solutions,
         public_tests=[],
-        hidden_tests=[make(given, wanted) for given, wanted in zip(inputs, outputs, strict=True)],
+        hidden_tests=[
+            make(test_input, expected) for test_input, expected in zip(inputs, outputs, strict=True)
+        ],
         difficulty=text(row, "difficulty"),
         io_mode="call" if fn_name else "stdio",
         source=source,
@@ -53,14 +55,14 @@ def prompt(question: str, starter: str, call_based: bool) -> str:
     return "".join([*parts, f"\n{CALL_BASED if call_based else STANDARD_INPUT}\n", "\nANSWER:\n"])
 
 
-def _stdio(given: Any, wanted: Any) -> dict[str, Any]:
-    return {"input": _lines(given), "output": _lines(wanted)}
+def _stdio(test_input: Any, expected: Any) -> dict[str, Any]:
+    return {"input": _lines(test_input), "output": _lines(expected)}
 
 
-def _call(given: Any, wanted: Any) -> dict[str, Any]:
-    if not isinstance(given, list):
+def _call(test_input: Any, expected: Any) -> dict[str, Any]:
+    if not isinstance(test_input, list):
         raise BadRow("an input of a call-based problem is no list of arguments")
-    return {"args": given, "output": wanted}
+    return {"args": test_input, "output": expected}
 
 
 def _lines(value: Any) -> str:

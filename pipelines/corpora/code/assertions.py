@@ -15,12 +15,12 @@ from pipelines.corpora.raw.columns import BadRow
 CANDIDATE = "candidate"
 
 
-def parse(source: str, what: str) -> ast.Module:
-    """Parses `source`. Raises BadRow, naming `what`, where it is no Python."""
+def parse(source: str, name: str) -> ast.Module:
+    """Parses `source`. Raises BadRow, naming the source by `name`, where it is no Python."""
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise BadRow(f"{what} is no Python") from error
+        raise BadRow(f"{name} is no Python") from error
 
 
 def split_check(test: str) -> tuple[str, list[dict[str, Any]]]:

@@ -51,9 +51,9 @@ def _columns(row: Mapping[str, Any], name: str, columns: tuple[str, str]) -> lis
 
 def _tests(row: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     pairs = _columns(row, name, ("input", "output"))
-    if not all(isinstance(given, str) and isinstance(wanted, str) for given, wanted in pairs):
+    if not all(isinstance(test_input, str) and isinstance(expected, str) for test_input, expected in pairs):
         raise BadRow(f"{name} holds something that is no text")
-    return [{"input": given, "output": wanted} for given, wanted in pairs]
+    return [{"input": test_input, "output": expected} for test_input, expected in pairs]
 
 
 def _python(row: Mapping[str, Any], name: str) -> list[str]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.corpora.code.code_problem import CodeProblem
-from pipelines.corpora.code.code_source_params import CodeFile
+from pipelines.corpora.code.code_source_params import CodeProblemFile
 from pipelines.corpora.raw.columns import BadRow
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.raw.rows import read_rows
 from pipelines.seams import load
 
 
-def read_source(source: CodeFile, root: Path, ledger: Ledger) -> Iterator[CodeProblem]:
+def read_source(source: CodeProblemFile, root: Path, ledger: Ledger) -> Iterator[CodeProblem]:
     """Yields the problems of a source. `root`: the raw folder, or the file. Rows that cannot be used are
     recorded in `ledger`. Raises FileNotFoundError.
     """

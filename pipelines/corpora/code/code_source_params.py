@@ -1,4 +1,4 @@
-"""Where code problems come from: a published set in its published form, in a local file."""
+"""A file with code problems of a published set, in its published form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import Field
 from pipelines.settings import Seam, Settings
 
 
-class CodeFile(Settings):
-    """One set of code problems."""
+class CodeProblemFile(Settings):
+    """One file of code problems."""
 
     reader: Annotated[str, Seam("pipelines.corpora.code", "convert(row, source)")] = Field(
         description="the form: mbpp, human_eval, apps, code_contests"

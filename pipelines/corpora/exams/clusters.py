@@ -35,17 +35,17 @@ def deduplicate(exams: Sequence[ExamQuestion], sketcher: Sketcher) -> tuple[list
         disagreeing_clusters=0,
         disagreeing_rows=0,
     )
-    kept = []
+    unique = []
     for cluster in by_root.values():
         if len({canonical_form(question.answer) or question.answer.strip() for question in cluster}) > 1:
             counts["disagreeing_clusters"] += 1
             counts["disagreeing_rows"] += len(cluster)
             continue
-        texts = [canonical_form(question.question) for question in cluster]
-        counts["exact_duplicates"] += len(cluster) - len(set(texts))
-        counts["near_duplicates"] += len(set(texts)) - 1
-        kept.append(replace(cluster[0], key=min(texts)))
-    return kept, counts
+        forms = [canonical_form(question.question) for question in cluster]
+        counts["exact_duplicates"] += len(cluster) - len(set(forms))
+        counts["near_duplicates"] += len(set(forms)) - 1
+        unique.append(replace(cluster[0], key=min(forms)))
+    return unique, counts
 
 
 def components(texts: Sequence[str], sketcher: Sketcher) -> list[int]:

@@ -107,8 +107,8 @@ def without_letter(option: str) -> str:
 
 def _apply(item: ExamItem) -> tuple[str, str, str]:
     """Returns (reason against it or ``, stem, answer)."""
-    stated = question_stem(item.question)
-    stem = normalise(stated).strip()  # what the rules look at
+    published_stem = question_stem(item.question)
+    stem = normalise(published_stem).strip()  # what the rules look at
     if not stem:
         return "empty", "", ""
     if item.passage or PASSAGE.search(stem):
@@ -116,7 +116,7 @@ def _apply(item: ExamItem) -> tuple[str, str, str]:
     if FIGURE.search(stem):
         return "figure", "", ""
     if not item.options:
-        return ("", stated, item.answer) if item.answer.strip() else ("no_short_answer", "", "")
+        return ("", published_stem, item.answer) if item.answer.strip() else ("no_short_answer", "", "")
     if item.gold is None or not 0 <= item.gold < len(item.options):
         return "several_or_no_gold", "", ""
     if DEPENDENT.search(stem) or SHOUTED.search(stem):
@@ -132,7 +132,7 @@ def _apply(item: ExamItem) -> tuple[str, str, str]:
     return (
         ("short_stem", "", "")
         if word_count(stem) < 4 and not re.search(r"[\d\\]", stem)
-        else ("", stated, answer)
+        else ("", published_stem, answer)
     )
 
 

@@ -1,4 +1,4 @@
-"""The sections `exams.NAME` (one published exam, read and converted) and `rlvr` (their union, clustered,
+"""The sections `exams.NAME` (one published exam, read and converted) and `rlvr` (the united exams: clustered,
 split, decontaminated).
 """
 
@@ -33,7 +33,7 @@ class ExamsParams(Settings):
 
 
 class OverlapParams(Settings):
-    """What takes a training question out because a test question holds it (reward_bridge.md 1.4.8)."""
+    """What removes a training question because it contains a test question (reward_bridge.md 1.4.8)."""
 
     words: int = Field(
         13, ge=5, description="words in a row that no training question may share with a test question"
@@ -42,7 +42,7 @@ class OverlapParams(Settings):
     common: int = Field(
         10,
         ge=1,
-        description="a run that more than this many training questions share is a phrase of the trade",
+        description="a run that more than this many training questions share is a common phrase",
     )
     jaccard: float = Field(
         0.6, gt=0, le=1, description="similarity of shingles from which a question counts as the test's"
@@ -70,7 +70,7 @@ class SplitShares(Settings):
 
 
 class ExamSetParams(Settings):
-    """The union of exams. Every field is identity."""
+    """The united exams. Every field is identity."""
 
     exams: tuple[str, ...] = Field(
         min_length=1, description="names of exams; where two ask the same, the earlier one's row stays"
@@ -92,10 +92,10 @@ class ExamSetParams(Settings):
 
     @model_validator(mode="after")
     def _apart(self) -> ExamSetParams:
-        if both := sorted({*self.exams} & {*self.against}):
+        if shared := sorted({*self.exams} & {*self.against}):
             raise ValueError(
-                f"{', '.join(both)}: named in exams and in against; questions are either part of the set or "
-                f"kept out of it"
+                f"{', '.join(shared)}: named in exams and in against; questions are either part of the set "
+                f"or kept out of it"
             )
         if unknown := sorted({*self.limits} - {*self.exams}):
             raise ValueError(f"limits of {', '.join(unknown)}: no such name in exams")

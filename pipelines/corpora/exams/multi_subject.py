@@ -33,9 +33,9 @@ def read(options: MultiSubjectParams, reading: Reading) -> Iterator[ExamItem]:
                 yield item
 
 
-def _item(options: MultiSubjectParams, row: Mapping[str, Any], place: str) -> ExamItem:
+def _item(options: MultiSubjectParams, row: Mapping[str, Any], row_id: str) -> ExamItem:
     subject = str(row.get(options.subject) or "others")
-    return ExamItem(place, _question(row.get(options.query)), subject, "", "en", text(row, options.label))
+    return ExamItem(row_id, _question(row.get(options.query)), subject, "", "en", text(row, options.label))
 
 
 def _question(query: Any) -> str:

@@ -11,7 +11,7 @@ from pipelines.settings import Choice
 
 
 class MultiSubjectParams(Choice, Location):
-    """`virtuoussy/Multi-subject-RLVR` and sets laid out like it: chat messages, a reference and a subject."""
+    """`virtuoussy/Multi-subject-RLVR` and sets with its layout: chat messages, a reference and a subject."""
 
     kind: Literal["multi_subject"] = "multi_subject"
     splits: tuple[str, ...] = Field(
@@ -26,7 +26,9 @@ class MultiSubjectParams(Choice, Location):
 
 
 class PubmedqaParams(Choice):
-    """Abstracts are left out either way: the question must stand alone."""
+    """The labelled questions of PubMedQA. Abstracts are left out either way: the question must make sense on
+    its own.
+    """
 
     kind: Literal["pubmedqa"] = "pubmedqa"
     reference: Literal["decision", "conclusion"] = Field(

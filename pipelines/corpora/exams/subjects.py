@@ -68,10 +68,10 @@ def code_of(subject: str, domain: str = "") -> int | None:
     if digits.isdecimal() and int(digits) in OF_CODE:
         return int(digits)
     folded = subject.strip().casefold().replace("_", " ")
-    named = next((code for code, name in NAMES.items() if name == folded), None)
+    code_of_name = next((code for code, name in NAMES.items() if name == folded), None)
     return (
         OF_SUBJECT.get(subject)
-        or named
+        or code_of_name
         or OF_DOMAIN.get(domain)
         or OF_DOMAIN.get(subject.strip().casefold().replace(" ", "_"))
     )

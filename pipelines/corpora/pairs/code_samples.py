@@ -52,8 +52,8 @@ def read(source: CodeSamplesParams, reading: PairReading) -> Iterator[PairItem]:
         [sampled for sampled, _ in prompts], source.pairing, reading.name, reading.seed
     )
     reading.pairing.update(counts)
-    places = {sampled.prompt: where for sampled, where in prompts}
-    yield from (replace(preference, where=places[preference.prompt]) for preference in preferences)
+    place_of_prompt = {sampled.prompt: where for sampled, where in prompts}
+    yield from (replace(preference, where=place_of_prompt[preference.prompt]) for preference in preferences)
 
 
 def _problems(source: CodeSamplesParams, reading: PairReading) -> dict[str, CodeProblem]:

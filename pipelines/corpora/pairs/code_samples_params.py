@@ -17,14 +17,12 @@ JUDGE_PROGRAMS = Seam("pipelines.rewards", "judge_programs(params, answers, resp
 
 
 class SampleColumns(Settings):
-    """Which column of the samples' rows holds what."""
+    """The columns of the samples' rows."""
 
     id: str = Field("task_id", description="the problem's id")
     samples: str = Field(
         "samples",
-        description=(
-            "one program, or a list of them, or what of them goes on where the prompt's own code ends"
-        ),
+        description=("one program or completion of the prompt's own code, or a list of them"),
     )
     prompt: str | None = Field(
         "prompt", description="what the samples answer; null: the problem's own prompt"
@@ -36,8 +34,8 @@ class SampleColumns(Settings):
 
 
 class CodeSamplesParams(Location, Choice):
-    """Programs on code problems. The problems lie in a dataset or below origin, the samples in a file below
-    origin.
+    """Programs that solve code problems. The problems are in a dataset or below origin, the samples in a file
+    below origin.
     """
 
     kind: Literal["code_samples"] = "code_samples"

@@ -1,5 +1,5 @@
-"""Options of the layouts of preference data. What pairs judged samples has a file of its own: it imports the
-rules of pairing, which no layout needs.
+"""Options of the layouts of preference data. The kinds that pair judged samples have files of their own: they
+import the rules of pairing, which no layout needs.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from pipelines.settings import Settings
 
 
 class BeavertailsParams(PairSource):
-    """Single responses, each with a safety flag."""
+    """BeaverTails: single responses, each with a safety flag."""
 
     kind: Literal["beavertails"] = "beavertails"
 
 
 class HhParams(PairSource):
-    """Columns chosen and rejected, both whole dialogues."""
+    """HH-RLHF: columns chosen and rejected, both complete dialogues."""
 
     kind: Literal["hh"] = "hh"
 
 
 class LlamaFactoryParams(PairSource):
-    """Rows {conversations, chosen, rejected} or {messages, label}; each row says by its columns which it
-    is.
+    """LLaMA-Factory: rows {conversations, chosen, rejected} or {messages, label}; the columns of a row say
+    which layout it has.
     """
 
     kind: Literal["llama_factory"] = "llama_factory"
 
 
 class PandalmParams(PairSource):
-    """Two responses and the labels of three annotators."""
+    """PandaLM: two responses and the labels of three annotators."""
 
     kind: Literal["pandalm"] = "pandalm"
     agreement: int = Field(2, ge=2, le=3, description="annotators that must agree; 2: the majority, 3: all")
 
 
 class SafeRlhfParams(PairSource):
-    """Two responses with both labels and a flag each."""
+    """PKU-SafeRLHF: two responses with a helpfulness label, a safety label and a safety flag each."""
 
     kind: Literal["safe_rlhf"] = "safe_rlhf"
 
 
 class PairColumns(Settings):
-    """Which column holds what. A dot goes into nested columns. Prompt and answers are text or lists of chat
+    """The columns of the table. A dot goes into nested columns. Prompt and answers are text or lists of chat
     turns.
     """
 
@@ -64,12 +64,12 @@ class PairColumns(Settings):
     )
     rejected_safe: str | None = Field(None, description="whether the answer under `rejected` is safe")
     safer: str | None = Field(
-        None, description="which of the two is safer, by `labels`; null: unknown, or told by the flags"
+        None, description="which of the two is safer, by `labels`; null: unknown, or derived from the flags"
     )
 
 
-class Labels(Settings):
-    """What a label column holds for each verdict, as text."""
+class PreferenceLabels(Settings):
+    """The values of a label column for each verdict, as text."""
 
     chosen: tuple[str, ...] = Field(
         ("0", "chosen"), description="the answer under `chosen` is preferred, or safer"
@@ -79,11 +79,11 @@ class Labels(Settings):
 
 
 class TableParams(PairSource):
-    """Any table of pairs, by a mapping of columns."""
+    """Any table of pairs, with a mapping of columns."""
 
     kind: Literal["table"] = "table"
     columns: PairColumns = PairColumns()
-    labels: Labels = Labels()
+    labels: PreferenceLabels = PreferenceLabels()
 
     @model_validator(mode="after")
     def _flags(self) -> TableParams:
@@ -98,19 +98,19 @@ class TableParams(PairSource):
 
 
 class TrlParams(PairSource):
-    """Columns prompt, chosen and rejected, or prompt, completion and label; text or lists of turns."""
+    """TRL: columns prompt, chosen and rejected, or prompt, completion and label; text or lists of turns."""
 
     kind: Literal["trl"] = "trl"
 
 
 class XstestParams(PairSource):
-    """Completions of several models, labelled as compliance, refusal or partial refusal."""
+    """XSTest: completions of several models, labelled as compliance, refusal or partial refusal."""
 
     kind: Literal["xstest"] = "xstest"
     partial: Literal["between", "drop"] = Field(
         "between",
         description=(
-            "a partial refusal lies between compliance and refusal, and is unsafe on an unsafe prompt; or it "
-            "is left out"
+            "between: a partial refusal ranks between compliance and refusal, and is unsafe on an unsafe "
+            "prompt; drop: it is left out"
         ),
     )

@@ -53,12 +53,12 @@ def preferences(
 
 
 def plain_preferences(
-    prompts: Iterable[Sampled], how: PairingParams, name: str, seed: int
+    prompts: Iterable[Sampled], pairing: PairingParams, name: str, seed: int
 ) -> tuple[list[Preference], Counter[str]]:
     """Returns plain pairs, and the counts of `preferences`."""
     pairs, counts = [], Counter[str](prompts=0, samples=0, pairs=0, prompts_with_pairs=0)
     for sampled in prompts:
-        winners_and_losers, left_out = make_pairs(sampled.id, sampled.judged, how, seed, sampled.solution)
+        winners_and_losers, left_out = make_pairs(sampled.id, sampled.judged, pairing, seed, sampled.solution)
         pairs += [_preference(sampled, winner, loser, name) for winner, loser in winners_and_losers]
         counts += left_out
         _tally(counts, sampled, len(winners_and_losers))

@@ -1,4 +1,4 @@
-"""Options of preferences that are made of a model's samples, judged by a rule or by a model."""
+"""Options of preferences between a model's samples, judged by a rule or by a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.settings import JUDGE, Choice, Seam, Settings
 
 
 class SampleDrawing(Settings):
-    """How a token is drawn, and how many. The defaults are those of dpo_vs_ppo.md 4.2."""
+    """How many tokens are drawn, and how. The defaults are those of dpo_vs_ppo.md 4.2."""
 
     temperature: float = Field(1.0, gt=0, le=10, description="logits are divided by it")
     top_p: float = Field(
@@ -24,7 +24,9 @@ class SampleDrawing(Settings):
 
 
 class SampledSafety(Settings):
-    """Pairs with both labels: l_h is the checker's verdict, l_s a rule's on what the answer may not say."""
+    """Safety records with both labels: l_h is the checker's verdict, l_s that of a rule on what the answer
+    may not say.
+    """
 
     rule: Annotated[Choice, Seam("pipelines.rewards", "is_safe(text, options)")] = Field(
         {"kind": "forbidden"}, validate_default=True, description="what makes an answer unsafe"

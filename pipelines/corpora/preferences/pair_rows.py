@@ -44,9 +44,9 @@ def items(
     ValueError when the number of rows of a side is not the expected one.
     """
     ledger = reading.ledger
-    for side, named in source.splits.items():
-        before = ledger.good + ledger.bad
-        for split in (named,) if isinstance(named, str) else named:
+    for side, splits in source.splits.items():
+        rows_before = ledger.good + ledger.bad
+        for split in (splits,) if isinstance(splits, str) else splits:
             for where, row in table_rows(source, reading, split):
                 try:
                     item = convert(row, side)
@@ -58,7 +58,7 @@ def items(
                 else:
                     ledger.accept()
                     yield replace(item, where=where)
-        _count(source, reading, side, ledger.good + ledger.bad - before)
+        _count(source, reading, side, ledger.good + ledger.bad - rows_before)
 
 
 def _count(source: PairSource, reading: PairReading, side: Side, read: int) -> None:

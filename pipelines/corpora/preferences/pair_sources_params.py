@@ -1,4 +1,4 @@
-"""What the readers of preference data have in common: which split or files give which side."""
+"""Common options of the readers of preference data: which split or files give which side."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pipelines.settings import Choice
 
 
 class PairSource(Location, Choice):
-    """Rows of a Hugging Face dataset, or of local files. What lies under `train` is split by prompt; the
-    other sides stay as they are.
+    """Rows of a Hugging Face dataset, or of local files. Rows under `train` are split by prompt; the other
+    sides stay as they are.
     """
 
     splits: dict[Side, str | tuple[str, ...]] = Field(

@@ -48,15 +48,15 @@ def safety_examples(items: Iterable[PairItem]) -> list[Example]:
     and those that their model did not end.
     """
     flags: dict[tuple[str, str], set[bool]] = {}
-    first: dict[tuple[str, str], tuple[PairItem, str, bool]] = {}
+    first_answers: dict[tuple[str, str], tuple[PairItem, str, bool]] = {}
     for item in sorted(items, key=lambda item: repr(item)):
         for text, finished, safe in _answers(item):
             key = group_key(item.prompt), text
             flags.setdefault(key, set()).add(safe)
-            first.setdefault(key, (item, text, finished))
+            first_answers.setdefault(key, (item, text, finished))
     examples = []
-    for key in sorted(first, key=lambda key: (fraction("order:" + key[0]), key)):
-        item, text, finished = first[key]
+    for key in sorted(first_answers, key=lambda key: (fraction("order:" + key[0]), key)):
+        item, text, finished = first_answers[key]
         if len(flags[key]) == 1 and finished and text.strip() and not lone_surrogate(item.prompt, text):
             examples.append(_response(item, text, next(iter(flags[key]))))
     return examples

@@ -36,7 +36,7 @@ class Judged:
 
 
 def make_pairs(
-    question_id: str, judged: Sequence[Judged], how: PairingParams, seed: int, solution: str | None = None
+    question_id: str, judged: Sequence[Judged], params: PairingParams, seed: int, solution: str | None = None
 ) -> tuple[list[tuple[int, int]], Counter[str]]:
     """Returns pairs of indices (winner, loser), and counts of what was left out. `solution`: the data set's,
     for the code rule, whose winner then has the index DATASET.
@@ -47,9 +47,9 @@ def make_pairs(
     prompts whose winner is the data set's solution.
     """
     counts = Counter[str]()
-    if isinstance(how, BestWorst):
-        return _best_worst(judged, how, counts), +counts
-    return _passing(question_id, judged, how, seed, solution, counts), +counts
+    if isinstance(params, BestWorst):
+        return _best_worst(judged, params, counts), +counts
+    return _passing(question_id, judged, params, seed, solution, counts), +counts
 
 
 def make_safety_pairs(
@@ -121,15 +121,15 @@ def _swapped(
     return second, first, None if helpful is None else not helpful, None if safer is None else not safer
 
 
-def _best_worst(judged: Sequence[Judged], how: BestWorst, counts: Counter[str]) -> list[tuple[int, int]]:
+def _best_worst(judged: Sequence[Judged], params: BestWorst, counts: Counter[str]) -> list[tuple[int, int]]:
     usable = _judged(judged, counts, by_score=True)
-    winners = _finished(judged, usable, how.finished_winner, counts)
+    winners = _finished(judged, usable, params.finished_winner, counts)
     if not winners or len(usable) < 2:
         counts["no_contrast"] += 1
         return []
     best = max(winners, key=lambda index: judged[index].score)  # the first of equals
     worst = min(usable, key=lambda index: judged[index].score)
-    if judged[best].score - judged[worst].score <= how.gap:
+    if judged[best].score - judged[worst].score <= params.gap:
         counts["small_gap"] += 1
         return []
     if visible(judged[best].text) == visible(judged[worst].text):
@@ -141,26 +141,26 @@ def _best_worst(judged: Sequence[Judged], how: BestWorst, counts: Counter[str]) 
 def _passing(
     question_id: str,
     judged: Sequence[Judged],
-    how: PassFail | CodeRule,
+    params: PassFail | CodeRule,
     seed: int,
     solution: str | None,
     counts: Counter[str],
 ) -> list[tuple[int, int]]:
-    form: Callable[[str], str] = normalised_source if isinstance(how, CodeRule) else visible
+    form: Callable[[str], str] = normalised_source if isinstance(params, CodeRule) else visible
     usable = _judged(judged, counts, by_score=False)
     forms = {index: form(judged[index].text) for index in usable}
     passing = _distinct([index for index in usable if judged[index].passed], forms, counts)
-    winners = _finished(judged, passing, how.finished_winner, counts)
+    winners = _finished(judged, passing, params.finished_winner, counts)
     passing_forms = {forms[index] for index in passing}
     failing = [index for index in usable if not judged[index].passed]
-    # a text that both passed and failed proves nothing
+    # a text that both passed and failed gives no evidence
     losers = [index for index in failing if forms[index] not in passing_forms]
     counts["identical_text"] += len(failing) - len(losers)
     losers = _distinct(losers, forms, counts)
     if not usable:
         counts["no_contrast"] += 1
         return []
-    if isinstance(how, CodeRule):
+    if isinstance(params, CodeRule):
         if not losers:
             counts["no_failure"] += 1
             return []
@@ -175,7 +175,7 @@ def _passing(
         counts["no_contrast"] += 1
         return []
     pairs = [(winner, loser) for winner in winners for loser in losers]
-    return sorted(Random(f"pairs:{seed}:{question_id}").sample(pairs, min(how.pairs, len(pairs))))
+    return sorted(Random(f"pairs:{seed}:{question_id}").sample(pairs, min(params.pairs, len(pairs))))
 
 
 def _judged(judged: Sequence[Judged], counts: Counter[str], by_score: bool) -> list[int]:
@@ -187,18 +187,20 @@ def _judged(judged: Sequence[Judged], counts: Counter[str], by_score: bool) -> l
     return usable
 
 
-def _finished(judged: Sequence[Judged], indices: list[int], wanted: bool, counts: Counter[str]) -> list[int]:
-    allowed = [index for index in indices if judged[index].finished or not wanted]
+def _finished(
+    judged: Sequence[Judged], indices: list[int], required: bool, counts: Counter[str]
+) -> list[int]:
+    allowed = [index for index in indices if judged[index].finished or not required]
     counts["unfinished_winner"] += len(indices) - len(allowed)
     return allowed
 
 
 def _distinct(indices: list[int], forms: dict[int, str], counts: Counter[str]) -> list[int]:
-    first: dict[str, int] = {}
+    first_with_form: dict[str, int] = {}
     for index in indices:
-        first.setdefault(forms[index], index)
-    counts["duplicate_text"] += len(indices) - len(first)
-    return list(first.values())
+        first_with_form.setdefault(forms[index], index)
+    counts["duplicate_text"] += len(indices) - len(first_with_form)
+    return list(first_with_form.values())
 
 
 def normalised_source(text: str) -> str:

@@ -1,4 +1,4 @@
-"""How judged samples of one prompt become pairs: one record per kind."""
+"""Options of pairing: how judged samples of one prompt become pairs; one record per kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BestWorst(_Pairing):
     """
 
     kind: Literal["best_worst"] = "best_worst"
-    gap: float = Field(1e-6, ge=0, description="scores that lie no further apart than this are no contrast")
+    gap: float = Field(1e-6, ge=0, description="scores that differ by no more than this give no pair")
 
 
 class PassFail(_Pairing):

@@ -89,23 +89,23 @@ def build_preferences(
     removed: dict[str, int] = dict(sorted(source_items.removed.items()))
 
     def step(result: tuple[list[Preference], Counter[str]]) -> list[Preference]:
-        kept, lost = result
+        remaining, lost = result
         for reason, number in sorted(lost.items()):
             removed[reason] = removed.get(reason, 0) + number
-        return kept
+        return remaining
 
     paired_answers, labelled_counts = pair_labelled(
         (item for item in items if isinstance(item, Labelled)), params.max_pairs_per_prompt, seed
     )
     rows = step(_distinct([*(item for item in items if isinstance(item, Preference)), *paired_answers]))
-    kept = step(
+    drawn = step(
         _draw(
             step(apply_filters(step(merge_labels(rows)), params.filters)), params.max_pairs_per_prompt, seed
         )
     )
     prompt_sides = split_prompts(items, params, corpus)
     split: dict[Side, list[Preference]] = {side: [] for side in SIDES}
-    for preference in kept:
+    for preference in drawn:
         side, reason = prompt_sides.of(preference)
         if side is None:
             removed[reason] = removed.get(reason, 0) + 1
@@ -119,10 +119,10 @@ def build_preferences(
         removed["not_encodable"] = texts.bad
     if not pairs["train"]:
         reasons = {**source_items.pairing, **removed}
-        listed = ", ".join(f"{reason} {number}" for reason, number in reasons.items() if number)
+        losses = ", ".join(f"{reason} {number}" for reason, number in reasons.items() if number)
         raise ValueError(
             f"preferences {name}: no training pair is left of {len(items)} rows "
-            f"({listed or 'nothing removed'}); loosen what took most"
+            f"({losses or 'nothing removed'}); loosen what took most"
         )
     bad = int(source_items.ledger.get("bad", 0))
     good = sum(map(len, pairs.values())) + sum(removed.values())

@@ -1,4 +1,4 @@
-"""The `preferences.NAME` section of params.yaml: where pairs come from, what is filtered out, and how they
+"""The section `preferences.NAME` of params.yaml: where pairs come from, what is filtered out, and how they
 are split.
 """
 
@@ -17,7 +17,7 @@ PAIRS = Seam("pipelines.corpora.pairs", "read(source, reading)")
 
 
 class FilterParams(Settings):
-    """The two filters of dpo_vs_ppo.md 1.3. They stack: dual_safe is only defined on top of dual_unsafe."""
+    """The two filters of dpo_vs_ppo.md 1.3. dual_safe is only defined on top of dual_unsafe."""
 
     dual_unsafe: bool = Field(False, description="take out pairs whose answers are both unsafe")
     dual_safe: bool = Field(
@@ -65,7 +65,7 @@ class PreferencesParams(Settings):
     )
     decontaminate: DecontaminateParams = Field(
         DecontaminateParams(ngram=None),
-        description="what takes a training prompt out because a prompt that was put aside holds it",
+        description="what removes a training prompt that contains a validation or held-out prompt",
     )
     max_prompt_tokens: int = Field(
         512,
@@ -84,7 +84,7 @@ class PreferencesParams(Settings):
 
     @property
     def rules(self) -> SetRules:
-        """What whoever tokenises the set's pairs and demonstrations goes by."""
+        """Returns the rules by which the set's pairs and demonstrations are tokenised."""
         return SetRules(
             max_prompt_tokens=self.max_prompt_tokens,
             max_response_tokens=self.max_answer_tokens,

@@ -42,21 +42,24 @@ def _hashed(form: str) -> str:
 
 @dataclass(frozen=True)
 class PromptSides:
-    """`sides`: the side of each group that has one; `removed`: why the other groups have none; `named`: the
-    groups that a file puts aside; `leakage`: counts of overlaps between the sides.
+    """`sides`: the side of each group that has one; `removed`: why the other groups have none; `file_sides`:
+    the side of each group that a validation or held-out file holds; `leakage`: counts of overlaps between the
+    sides.
     """
 
     sides: Mapping[str, Side]
     removed: Mapping[str, str]
-    named: Mapping[str, Side]
+    file_sides: Mapping[str, Side]
     leakage: Mapping[str, object]
 
     def of(self, item: Preference | Labelled) -> tuple[Side | None, str]:
         """Returns the side of a pair; or None, and the reason why it has none."""
         group = group_key(item.prompt)
-        named = self.named.get(group)
-        if named is not None and named != item.side:  # the rows of a file that is put aside stay as they are
-            return None, f"{item.side}_in_{named}"
+        file_side = self.file_sides.get(group)
+        if (
+            file_side is not None and file_side != item.side
+        ):  # rows of a validation or held-out file stay as they are
+            return None, f"{item.side}_in_{file_side}"
         return self.sides.get(group), self.removed.get(group, "")
 
 
@@ -66,20 +69,20 @@ def split_prompts(
     """Returns the side of every prompt. `corpus`: its prompts by file; those under `heldout` are removed from
     training and validation, the others are only counted.
     """
-    named: dict[str, Side] = {}
+    file_sides: dict[str, Side] = {}
     prompts: dict[str, Problem] = {}
-    keys: dict[str, str] = {}  # what the split goes by
+    keys: dict[str, str] = {}  # of the split, by group
     for item in sorted(items, key=lambda item: (item.prompt, item.key)):
         group = group_key(item.prompt)
         if group not in prompts:
             prompts[group] = Problem(item.prompt, "", "train", "", key=canonical_form(item.key))
             keys[group] = loose(item.key) or loose(item.prompt)
-        if item.side == "heldout" or (item.side == "validation" and group not in named):
-            named[group] = item.side
+        if item.side == "heldout" or (item.side == "validation" and group not in file_sides):
+            file_sides[group] = item.side
     shares = Shares(params.validation_share, params.heldout_share)
     sides: dict[Side, dict[str, Problem]] = {side: {} for side in SIDES}
     for group, problem in prompts.items():
-        sides[named.get(group) or shares.side(keys[group])][group] = problem
+        sides[file_sides.get(group) or shares.side(keys[group])][group] = problem
     heldout = list(sides["heldout"].values())
     published = [Problem(prompt, "", "heldout", "") for prompt in corpus.get("heldout", ())]
     reasons: dict[str, Counter[str]] = {}
@@ -97,7 +100,7 @@ def split_prompts(
             del sides[side][group]
             removed[group] = "over_limits"
     side_of_group: dict[str, Side] = {group: side for side in SIDES for group in sides[side]}
-    return PromptSides(side_of_group, removed, named, _leakage(sides, reasons, corpus))
+    return PromptSides(side_of_group, removed, file_sides, _leakage(sides, reasons, corpus))
 
 
 def _give_way(
@@ -108,8 +111,8 @@ def _give_way(
     """
     if not rows or not against:
         return {}, Counter()
-    kept, reasons = decontaminate(list(rows.values()), against, params.decontaminate, params.near)
-    kept_ids = {id(problem) for problem in kept}
+    remaining, reasons = decontaminate(list(rows.values()), against, params.decontaminate, params.near)
+    kept_ids = {id(problem) for problem in remaining}
     removed = [group for group, problem in rows.items() if id(problem) not in kept_ids]
     for group in removed:
         del rows[group]

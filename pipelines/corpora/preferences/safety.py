@@ -57,17 +57,17 @@ def apply_filters(
     """Returns the preferences that pass the filters, and the number that each filter removed. Raises
     ValueError when a filter is on and no preference has flags.
     """
-    out = [name for name in ("dual_unsafe", "dual_safe") if getattr(filters, name)]
-    if out and preferences and not any(preference.flagged for preference in preferences):
+    active = [name for name in ("dual_unsafe", "dual_safe") if getattr(filters, name)]
+    if active and preferences and not any(preference.flagged for preference in preferences):
         raise ValueError(
-            f"filters.{out[0]}: no pair of this set has safety flags; turn the filters off, or name a source "
-            f"with flags"
+            f"filters.{active[0]}: no pair of this set has safety flags; turn the filters off, or name a "
+            f"source with flags"
         )
-    kept, removed = [], Counter[str]()
+    remaining, removed = [], Counter[str]()
     for preference in preferences:
         kind = class_of(preference)
-        if kind in out:
+        if kind in active:
             removed[f"filter_{kind}"] += 1
         else:
-            kept.append(preference)
-    return kept, removed
+            remaining.append(preference)
+    return remaining, removed

@@ -124,8 +124,10 @@ class Money:
         start = value = rng.randint(2, ranges.start_max)
         moves: list[tuple[str, int]] = []
         for _ in range(size):
-            legal = [("+", n) for n in range(2, min(ranges.operand_max, ranges.start_max - value) + 1)]
-            legal += [("-", n) for n in range(2, min(ranges.operand_max, value) + 1)]
+            legal = [
+                ("+", operand) for operand in range(2, min(ranges.operand_max, ranges.start_max - value) + 1)
+            ]
+            legal += [("-", operand) for operand in range(2, min(ranges.operand_max, value) + 1)]
             moves.append(rng.choice(legal))
             value = apply_operation(value, *moves[-1])
         return ExamProblem(start, tuple(moves))
@@ -210,7 +212,7 @@ class Largest:
         for value in item.values[1:]:
             larger = max(best, value)
             steps.append(f"{best}{'<' if best < value else '>'}{value}")
-            # a slip goes on with the wrong one of the two
+            # a slip continues with the wrong one of the two
             best = larger if slip(larger) == larger else min(best, value)
         return steps, str(best)
 

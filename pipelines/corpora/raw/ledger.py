@@ -52,12 +52,12 @@ class Ledger:
             return
         if not read:
             raise TooManyBadRows(f"source {self.name} has no rows")
-        listed = "\n  ".join(self.first)
-        more = f"\n  and {self.bad - len(self.first)} more" if self.bad > len(self.first) else ""
+        lines = "\n  ".join(self.first)
+        suffix = f"\n  and {self.bad - len(self.first)} more" if self.bad > len(self.first) else ""
         raise TooManyBadRows(
             f"source {self.name}: {self.bad} of {read} rows are bad, more than max_bad_rows {max_share:g} "
             f"allows; "
-            f"mend the file or the source's columns, or raise max_bad_rows:\n  {listed}{more}"
+            f"mend the file or the source's columns, or raise max_bad_rows:\n  {lines}{suffix}"
         )
 
     def summary(self) -> dict[str, object]:

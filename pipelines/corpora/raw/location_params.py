@@ -1,4 +1,4 @@
-"""Where a table lies: files of the corpus, or a data set from outside (by Hugging Face id, path or installed
+"""Where a table is: files of the corpus, or a data set from outside (by Hugging Face id, path or installed
 package).
 """
 
@@ -13,8 +13,8 @@ from pipelines.sources.source_params import Named, Outside, check_revision
 
 
 class Location(Settings):
-    """Local files are inputs of the stage; a data set from outside is a stage source@NAME of its own, by its
-    digests.
+    """Local files are inputs of the stage; a data set from outside is a stage source@NAME of its own, with
+    its digests.
     """
 
     id: Annotated[Named | None, Outside("data")] = Field(

@@ -32,8 +32,10 @@ def problems(source: FileSource, reading: Reading, convert: Convert) -> Iterator
                 yield problem
 
 
-def with_final_line(solution: str, answer: str, wanted: bool) -> str:
-    """Returns the solution, followed where `wanted` by a line of its own that `final_answer` reads."""
+def with_final_line(solution: str, answer: str, append: bool) -> str:
+    """Returns the solution, followed where `append` is true by a line of its own that
+    `final_answer` reads.
+    """
     return (
-        f"{solution}{'' if solution.endswith(NEW_LINE) else NEW_LINE}{MARKER}{answer}" if wanted else solution
+        f"{solution}{'' if solution.endswith(NEW_LINE) else NEW_LINE}{MARKER}{answer}" if append else solution
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.corpora.corpus_params import CorpusParams
 
-NEEDS = {  # file -> how rows come into it
+ROLE_HINTS = {  # file -> how to give it rows
     "rl": "name a file or split of the role rl or train",
     "heldout": (
         "name one of the role heldout, or set heldout_share above 0 where rows of the role train are split"
@@ -18,15 +18,15 @@ NEEDS = {  # file -> how rows come into it
     ),
     "sft": "name one of the role sft or train whose rows have a demonstration (columns.solution)",
 }
-ALL = frozenset(["train", "sft", "rl", "validation", "heldout"])
+ALL_ROLES = frozenset(["train", "sft", "rl", "validation", "heldout"])
 
 
 def roles_of(source: Mapping[str, Any]) -> frozenset[str]:
     """Returns the roles that the parameters of one source name; a source that generates its rows has every
     role.
     """
-    named = next((source[key] for key in ("numbers", "files", "splits") if source.get(key)), None)
-    return ALL if not isinstance(named, Mapping) else frozenset(named)
+    mapping = next((source[key] for key in ("numbers", "files", "splits") if source.get(key)), None)
+    return ALL_ROLES if not isinstance(mapping, Mapping) else frozenset(mapping)
 
 
 def possible_files(
@@ -54,7 +54,7 @@ def unused_shares(params: CorpusParams) -> list[str]:
     return [
         f"{share} {getattr(params, share):g} does nothing: it splits rows of the role train, and the roles "
         f"named are "
-        f"{', '.join(sorted(roles))}; {NEEDS[file]}"
+        f"{', '.join(sorted(roles))}; {ROLE_HINTS[file]}"
         for file, share in (("validation", "validation_share"), ("heldout", "heldout_share"))
         if getattr(params, share) > 0 and "train" not in roles and file not in roles
     ]
@@ -62,5 +62,5 @@ def unused_shares(params: CorpusParams) -> list[str]:
 
 def missing_role_message(file: str, roles: frozenset[str]) -> str:
     """Returns the message where no row can be written to `file`."""
-    named = ", ".join(sorted(roles)) or "none"
-    return f"no source has rows for {file}: the roles named are {named}; {NEEDS[file]}"
+    role_list = ", ".join(sorted(roles)) or "none"
+    return f"no source has rows for {file}: the roles named are {role_list}; {ROLE_HINTS[file]}"

@@ -1,7 +1,7 @@
-"""Where the rows of a corpus come from: a reader by its name, and its options.
+"""The sources of a corpus: a reader by its name, and its options.
 
-The options of `reader: table` are `TableSource` in readers/options.py; a reader without a record of its
-own takes files (`FileSource`).
+The options of `reader: table` are `TableSource` in readers/options.py; a reader without a record of its own
+takes files (`FileSource`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CorpusSource(TaggedChoice):
 
 
 class SplitSource(Location, CorpusSource):
-    """A table by its splits: of a data set from outside, or files."""
+    """A table with splits: those of a data set from outside, or files."""
 
     splits: dict[FileRole, str] = Field(
         min_length=1, description="split of the dataset, or file relative to raw, for each role"

@@ -22,12 +22,12 @@ def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
             raise BadRow("the answer is not a whole number from 0 to 999")
         answer = str(int(answer))
         solution = row.get("solution")
-        worked = (
+        demonstration = (
             with_final_line(solution, answer, source.final_line)
             if isinstance(solution, str) and solution.strip()
             else None
         )
         meta = {"year": row["year"]} if isinstance(row.get("year"), int) else {}
-        return Problem(text(row, "problem"), answer, role, reading.name, worked, meta=meta)
+        return Problem(text(row, "problem"), answer, role, reading.name, demonstration, meta=meta)
 
     return problems(source, reading, convert)

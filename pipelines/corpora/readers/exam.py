@@ -28,13 +28,13 @@ def read(source: ExamSource, reading: Reading) -> Iterator[Problem]:
     demonstrations.
     """
     lexicon = read_lexicon(source, reading)
-    wanted: Sequence[tuple[Role, Side, int, tuple[int, ...]]] = (
+    role_sizes: Sequence[tuple[Role, Side, int, tuple[int, ...]]] = (
         ("sft", "train", source.n_sft, source.sft_levels),
         ("rl", "train", source.n_rl, source.rl_levels),
         ("validation", "validation", source.n_validation, source.rl_levels),
         ("heldout", "heldout", source.n_heldout, source.rl_levels),
     )
-    for role, side, number, levels in wanted:
+    for role, side, number, levels in role_sizes:
         yield from draw_role(source, reading, lexicon, role, side, number, levels)
 
 
@@ -75,18 +75,18 @@ def draw_role(
     rng = Random(f"exam:{reading.seed}:{role}")
     ranges = Ranges(source.start_max, source.operand_max, source.operations, source.letters)
     cells = [(subject, level) for level in levels for subject in source.subjects]
-    seen: set[str] = set()
+    questions: set[str] = set()
     turns = cycle(cells)
-    open_cells = set(cells)
-    while len(seen) < number:
-        if not open_cells:
+    remaining_cells = set(cells)
+    while len(questions) < number:
+        if not remaining_cells:
             raise ValueError(
-                f"source {reading.name}: only {len(seen)} different {role} problems exist, {number} were "
-                f"asked for; "
+                f"source {reading.name}: only {len(questions)} different {role} problems exist, {number} "
+                f"were asked for; "
                 f"lower n_{role}, or widen start_max, operand_max, lengths or subjects"
             )
         subject, level = next(turns)
-        if (subject, level) not in open_cells:
+        if (subject, level) not in remaining_cells:
             continue
         for _ in range(TRIES):
             kind = SUBJECTS[subject]
@@ -95,12 +95,12 @@ def draw_role(
             if reading.shares.side(key) != side:
                 continue
             question = kind.ask(item, rng, lexicon)
-            if question not in seen:
-                seen.add(question)
+            if question not in questions:
+                questions.add(question)
                 yield _problem(source, subject, level, item, question, key, role, rng)
                 break
         else:
-            open_cells.remove((subject, level))
+            remaining_cells.remove((subject, level))
 
 
 def _problem(
@@ -117,9 +117,9 @@ def _problem(
     solution, meta = None, {}
     if role == "sft":
         terse = rng.random() < source.terse
-        slipped, reached = SUBJECTS[subject].work(item, lambda value: _slip(value, source.slip, rng))
-        solution = f"{MARKER}{answer}" if terse else "\n".join([*slipped, f"{MARKER}{reached}"])
-        meta = {"terse": terse, "right": terse or reached == answer}
+        steps, final = SUBJECTS[subject].work(item, lambda value: _slip(value, source.slip, rng))
+        solution = f"{MARKER}{answer}" if terse else "\n".join([*steps, f"{MARKER}{final}"])
+        meta = {"terse": terse, "right": terse or final == answer}
     return Problem(question, answer, role, subject, solution, level, key, meta)
 
 

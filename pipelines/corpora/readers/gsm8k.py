@@ -23,8 +23,8 @@ def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
     """Yields problems of rows `{question, answer}`; thousands commas of the final answer are removed."""
 
     def convert(row: dict[str, Any], role: Role) -> Problem:
-        question, worked = text(row, "question"), SPAN.sub("", text(row, "answer"))
-        working, marker, answer = worked.rpartition(MARKER.strip())
+        question, solution = text(row, "question"), SPAN.sub("", text(row, "answer"))
+        working, marker, answer = solution.rpartition(MARKER.strip())
         if not marker:
             raise BadRow("answer has no ####")
         if not working.strip():

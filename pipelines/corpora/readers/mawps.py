@@ -60,7 +60,7 @@ def _check(equation: str, values: list[str], answer: str) -> None:
     stack: list[Fraction] = []
     try:
         for token in reversed(equation.split()):
-            # prefix notation read from its end: the operands lie on the stack, the first on top
+            # prefix notation read from its end: the operands are on the stack, the first on top
             if token in OPERATIONS:
                 stack.append(OPERATIONS[token](stack.pop(), stack.pop()))
             else:

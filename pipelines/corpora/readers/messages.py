@@ -46,7 +46,7 @@ def _problems(source: MessagesSource, reading: Reading, role: Role, split: str) 
 def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSource, name: str) -> Problem:
     columns = source.columns
     if cell(row, columns.messages) is not None:
-        turns, first = _messages(row, source), 0
+        turns, first_trained = _messages(row, source), 0
     elif cell(row, columns.completion) is not None:
         prompt, completion = cell(row, columns.prompt), cell(row, columns.completion)
         if not isinstance(prompt, list) and not isinstance(completion, list):
@@ -60,7 +60,7 @@ def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSou
         prompt_part, answer_turns = split_prompt(
             answer_turns, prompt_part, columns.completion, columns.prompt
         )
-        turns, first = [*prompt_part, *answer_turns], len(prompt_part)
+        turns, first_trained = [*prompt_part, *answer_turns], len(prompt_part)
     elif cell(row, columns.text) is not None:
         return _text(row, where, role, source, name)
     else:
@@ -69,7 +69,7 @@ def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSou
             f"{columns.text}"
         )
     dialogue = conversation(
-        turns, columns.messages if first == 0 else columns.completion, cell(row, columns.tools)
+        turns, columns.messages if first_trained == 0 else columns.completion, cell(row, columns.tools)
     )
     if not dialogue.answered:
         raise BadRow(
@@ -77,7 +77,7 @@ def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSou
         )
     answer = dialogue.turns[-1].said
     key = first_user_turn(turns) if columns.key is None else text(row, columns.key)
-    loss: Loss = "last" if source.loss == "last" else first or "every"
+    loss: Loss = "last" if source.loss == "last" else first_trained or "every"
     return Problem(
         dialogue.transcript,
         answer,

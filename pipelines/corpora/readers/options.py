@@ -12,7 +12,7 @@ from pipelines.settings import Seam, Settings
 
 
 class CodeSource(SplitSource):
-    """Code problems with tests, which the checker `code_tests` runs programs on."""
+    """Code problems with tests, for the checker `code_tests`."""
 
     layout: Annotated[str, Seam("pipelines.corpora.code", "convert(row, source)")] = Field(
         description="the form of the rows: mbpp, human_eval, apps, …"
@@ -28,7 +28,7 @@ class CodeSource(SplitSource):
         (), description="ids of problems that are left out: those whose own solution fails"
     )
     demonstrations: Literal["program", "completion"] = Field(
-        "program", description="the whole solution, or what of it goes on where the prompt's own code ends"
+        "program", description="the complete solution, or the completion of the prompt's own code"
     )
 
     @model_validator(mode="after")
@@ -50,7 +50,7 @@ class DialoguesSource(SplitSource):
 
     normalise: Normalise = False
     layout: Annotated[str, Seam("pipelines.corpora.pairs", "preference(row, side, source)")] = Field(
-        description="columns chosen and rejected as whole dialogues, or conversations and chosen"
+        description="columns chosen and rejected as complete dialogues, or conversations and chosen"
     )
 
 
@@ -61,8 +61,8 @@ class ExamSubjects:
 
 
 class ExamSource(CorpusSource):
-    """The embedded exam: problems are generated, worked out and checked by the project itself, with words
-    from a lexicon file.
+    """The embedded exam: problems are generated, solved and checked by the project itself, with words from a
+    lexicon file.
     """
 
     generates: ClassVar[bool] = True
@@ -114,10 +114,10 @@ class ExamSource(CorpusSource):
 
 
 class MessageColumns(Settings):
-    """Which column holds what; a row needs those of one layout. A dot goes into nested columns."""
+    """The columns of the table; a row needs those of one layout. A dot goes into nested columns."""
 
     messages: str = Field(
-        "messages", description="a whole conversation: a list of {role, content} or {from, value}"
+        "messages", description="a complete conversation: a list of {role, content} or {from, value}"
     )
     prompt: str = Field("prompt", description="with `completion`: text, or a list of turns")
     completion: str = Field(
@@ -191,8 +191,8 @@ class PhrasesSource(CorpusSource):
         return self
 
 
-class Columns(Settings):
-    """Which column holds what. A dot goes into nested columns: `answer.value`."""
+class TableColumns(Settings):
+    """The columns of the table. A dot goes into nested columns: `answer.value`."""
 
     question: str = Field("question", description="text, or a list of turns that ends with the user's")
     answer: str = Field("answer", description="the reference that responses are checked against")
@@ -207,9 +207,9 @@ class Columns(Settings):
 
 
 class TableSource(SplitSource):
-    """Any Hugging Face dataset id, or local JSONL, CSV and Parquet files, by a mapping of columns."""
+    """Any Hugging Face dataset id, or local JSONL, CSV and Parquet files, with a mapping of columns."""
 
-    columns: Columns = Columns()
+    columns: TableColumns = TableColumns()
     normalise: Normalise = False
     answer_after: str | None = Field(
         None,

@@ -20,7 +20,7 @@ from pipelines.corpora.raw.rows import read_rows
 from pipelines.corpora.readers.options import PhrasesSource
 
 KINDS = ("name", "thing", "place", "animal", "need", "unit")
-LEAST = 5  # words of a kind: the subjects draw several different ones
+MIN_WORDS = 5  # words of a kind: the subjects draw several different ones
 TRIES = 300  # draws without a new problem after which a subject and level counts as used up
 
 
@@ -29,13 +29,13 @@ def read(source: PhrasesSource, reading: Reading) -> Iterator[Problem]:
     demonstrations.
     """
     lexicon = read_lexicon(source, reading)
-    wanted: Sequence[tuple[Role, Side, int]] = (
+    role_sizes: Sequence[tuple[Role, Side, int]] = (
         ("sft", "train", source.n_sft),
         ("rl", "train", source.n_rl),
         ("validation", "validation", source.n_validation),
         ("heldout", "heldout", source.n_heldout),
     )
-    for role, side, number in wanted:
+    for role, side, number in role_sizes:
         yield from _draw_role(source, reading, lexicon, role, side, number)
 
 
@@ -55,11 +55,13 @@ def read_lexicon(source: PhrasesSource, reading: Reading) -> Lexicon:
             reading.ledger.accept()
             words[kind].add(word)
     short_kinds = [
-        kind for kind, words_of_kind in words.items() if len(words_of_kind) < (1 if kind == "unit" else LEAST)
+        kind
+        for kind, words_of_kind in words.items()
+        if len(words_of_kind) < (1 if kind == "unit" else MIN_WORDS)
     ]
     if short_kinds:
         raise ValueError(
-            f"{path} holds fewer than {LEAST} words (unit: 1) of kind {', '.join(short_kinds)}; add rows "
+            f"{path} holds fewer than {MIN_WORDS} words (unit: 1) of kind {', '.join(short_kinds)}; add rows "
             f"{{kind, word}}"
         )
     return {kind: sorted(words_of_kind) for kind, words_of_kind in words.items()}
@@ -72,31 +74,33 @@ def _draw_role(
     levels = source.sft_levels if role == "sft" else source.rl_levels
     subjects = [name for name in source.subjects if role not in ("sft", "rl") or name not in source.unseen]
     cells = [(subject, level) for level in levels for subject in subjects]
-    open_cells, turns, seen = set(cells), cycle(cells), set[str]()
-    while len(seen) < number:
-        if not open_cells:
+    remaining_cells, turns, questions = set(cells), cycle(cells), set[str]()
+    while len(questions) < number:
+        if not remaining_cells:
             raise ValueError(
-                f"source {reading.name}: only {len(seen)} different {role} problems exist, {number} were "
-                f"asked for; "
+                f"source {reading.name}: only {len(questions)} different {role} problems exist, {number} "
+                f"were asked for; "
                 f"lower n_{role}, or widen the levels, the subjects or the lexicon"
             )
         subject, level = next(turns)
-        if (subject, level) not in open_cells:
+        if (subject, level) not in remaining_cells:
             continue
         for _ in range(TRIES):
-            drawn = SUBJECTS[subject](rng, level, lexicon)
-            if reading.shares.side(drawn.key) == side and drawn.question not in seen:
-                seen.add(drawn.question)
+            problem = SUBJECTS[subject](rng, level, lexicon)
+            if reading.shares.side(problem.key) == side and problem.question not in questions:
+                questions.add(problem.question)
                 terse = rng.random() < source.terse
                 solution = (
                     None
                     if role != "sft"
-                    else f"{MARKER}{drawn.answer}"
+                    else f"{MARKER}{problem.answer}"
                     if terse
-                    else f"{drawn.steps}\n{MARKER}{drawn.answer}"
+                    else f"{problem.steps}\n{MARKER}{problem.answer}"
                 )
                 meta = {"field": FIELDS[subject]} | ({"terse": terse} if role == "sft" else {})
-                yield Problem(drawn.question, drawn.answer, role, subject, solution, level, drawn.key, meta)
+                yield Problem(
+                    problem.question, problem.answer, role, subject, solution, level, problem.key, meta
+                )
                 break
         else:
-            open_cells.remove((subject, level))
+            remaining_cells.remove((subject, level))

@@ -40,10 +40,10 @@ def _problem(source: TableSource, reading: Reading, row: Mapping[str, Any], role
     answer = text(row, columns.answer)
     solution = None if columns.solution is None else text(row, columns.solution)
     if source.answer_after is not None:
-        before, mark, answer_part = answer.rpartition(source.answer_after)
+        working, mark, answer_part = answer.rpartition(source.answer_after)
         if not mark or not answer_part.strip():
             raise BadRow(f"{columns.answer} has nothing after {source.answer_after!r}")
-        if solution is None and before.strip():
+        if solution is None and working.strip():
             solution = answer
         answer = answer_part.strip()
     turns = _turns(row, columns.question, solution) if isinstance(cell(row, columns.question), list) else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LOUD = 0.2  # a larger share that is lost is a warning
-WAYS = {
+WARNING_SHARE = 0.2  # a larger share that is lost is a warning
+REMEDIES = {
     "long prompt": "raise max_prompt_tokens",
     "long response": "raise max_response_tokens",
     "bad rows": "the stage's log and its metrics name the first ones",
@@ -16,40 +16,40 @@ WAYS = {
 }
 
 
-def rows_kept(read: int, lost: Mapping[str, int], what: str = "rows") -> dict[str, Any]:
+def rows_kept(read: int, lost: Mapping[str, int], noun: str = "rows") -> dict[str, Any]:
     """Returns the entry `rows` of a stage's metrics: `kept` is what is left of `read` when each loss has been
-    counted once. `what` is the noun of what is counted.
+    counted once. `noun`: what is counted.
     """
     losses = {reason.replace("_", " "): number for reason, number in lost.items() if number}
     ordered = dict(sorted(losses.items(), key=lambda item: (-item[1], item[0])))
-    return {"what": what, "read": read, "kept": read - sum(losses.values()), "lost": ordered}
+    return {"what": noun, "read": read, "kept": read - sum(losses.values()), "lost": ordered}
 
 
 def sentence(rows: Mapping[str, Any]) -> str:
     """Returns `185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; where more than LOUD of
     the rows are lost a warning with the share and the remedy.
     """
-    what, read, kept, lost = rows["what"], rows["read"], rows["kept"], rows["lost"]
-    text = f"{kept} of {read} {what} kept" + (
-        f"; left out: {', '.join(f'{n} {reason}' for reason, n in lost.items())}" if lost else ""
+    noun, read, kept, lost = rows["what"], rows["read"], rows["kept"], rows["lost"]
+    text = f"{kept} of {read} {noun} kept" + (
+        f"; left out: {', '.join(f'{number} {reason}' for reason, number in lost.items())}" if lost else ""
     )
-    if read - kept <= LOUD * read:
+    if read - kept <= WARNING_SHARE * read:
         return text
     main_reason = next(iter(lost))
-    remedy = f" ({WAYS[main_reason]})" if main_reason in WAYS else ""
+    remedy = f" ({REMEDIES[main_reason]})" if main_reason in REMEDIES else ""
     return (
-        f"warning: {100 * (read - kept) / read:.0f} % of the {what} are left out, "
+        f"warning: {100 * (read - kept) / read:.0f} % of the {noun} are left out, "
         f"most for: {main_reason}{remedy}. {text}"
     )
 
 
-def none_left(read: int, lost: Mapping[str, int], what: str = "rows") -> str:
+def none_left(read: int, lost: Mapping[str, int], noun: str = "rows") -> str:
     """Returns `none of 3 rows is left (2 long prompt, 1 not encodable); raise max_prompt_tokens`, for an
     error.
     """
-    ordered = rows_kept(read, lost, what)["lost"]
+    ordered = rows_kept(read, lost, noun)["lost"]
     main_reason = next(iter(ordered), "")
     reasons = ", ".join(f"{number} {reason}" for reason, number in ordered.items())
-    return f"none of {read} {what} is left ({reasons})" + (
-        f"; {WAYS[main_reason]}" if main_reason in WAYS else ""
+    return f"none of {read} {noun} is left ({reasons})" + (
+        f"; {REMEDIES[main_reason]}" if main_reason in REMEDIES else ""
     )

@@ -29,7 +29,7 @@ TokenRow = tuple[list[int], ...] | str
 CODE = (rendering, chat, chat_renderer, conversation, template, tokenizer)
 PACKAGES = ("tokenizers", "jinja2")
 FACTS, IDS, LENGTHS = "facts.json", "ids.npy", "lengths.npy"
-FEW = 2000  # fewer rows are tokenised faster than a folder is written for them
+MIN_ROWS = 2000  # fewer rows are tokenised faster than a folder is written for them
 
 
 def cached(
@@ -45,7 +45,7 @@ def cached(
     if cached_rows is not None:
         return cached_rows
     rows = compute()
-    if len(rows) >= FEW:
+    if len(rows) >= MIN_ROWS:
         _write(folder, rows)
     return rows
 
@@ -94,10 +94,12 @@ def _read(folder: Path) -> list[TokenRow] | None:
 def _write(folder: Path, rows: Sequence[TokenRow]) -> None:
     """Writes an entry atomically; where another process has written it first, that one stays."""
     lists = max((len(row) for row in rows if not isinstance(row, str)), default=0)
-    parts = [([],) * lists if isinstance(row, str) else row for row in rows]
-    lengths = np.array([[len(ids) for ids in part] for part in parts], np.int32).reshape(len(rows), lists)
+    id_lists = [([],) * lists if isinstance(row, str) else row for row in rows]
+    lengths = np.array([[len(ids) for ids in row_ids] for row_ids in id_lists], np.int32).reshape(
+        len(rows), lists
+    )
     ids = np.fromiter(
-        (id for part in parts for part_ids in part for id in part_ids), np.int32, int(lengths.sum())
+        (id for row_ids in id_lists for part_ids in row_ids for id in part_ids), np.int32, int(lengths.sum())
     )
     reasons = {str(index): row for index, row in enumerate(rows) if isinstance(row, str)}
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,7 @@ def _write(folder: Path, rows: Sequence[TokenRow]) -> None:
     except OSError:
         shutil.rmtree(
             temporary, ignore_errors=True
-        )  # somebody was first, or there is no room: nothing depends on it
+        )  # another process was first, or the disk is full: the cache is optional
 
 
 def _digest(ids: np.ndarray, lengths: np.ndarray) -> str:
