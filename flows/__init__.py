@@ -1,1 +1,3 @@
-"""WHEN: graph, plan, run, lineage, command line. Knows Prefect and DVC; nothing here learns."""
+"""WHEN: the graph, plans, runs, lineage and the command line. This package knows Prefect and DVC; no model is
+trained here.
+"""

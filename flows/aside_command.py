@@ -1,6 +1,4 @@
-"""`whetstone aside`: list what was kept aside, evaluate a model of it beside the recorded one, remove it at
-the user's word.
-"""
+"""`whetstone aside`: list the results that were kept aside, evaluate a model among them, or remove one."""
 
 from __future__ import annotations
 
@@ -20,11 +18,13 @@ from flows.workspace import STATE, read_json
 
 
 class NotEvaluated(RuntimeError):
-    """There is no model in the entry, or no stage that could evaluate it."""
+    """The entry holds no model, or the graph has no stage that could evaluate it."""
 
 
 def show(root: Path, name: str | None, evaluate: bool, remove: bool, as_json: bool, console: Console) -> None:
-    """Raises aside.UnknownEntry, NotEvaluated."""
+    """Print the entries, or evaluate or remove the one called `name`. Raises aside.UnknownEntry and
+    NotEvaluated.
+    """
     if name is None:
         entries = aside.entries(root)
         print_entries(entries, as_json, console)
@@ -55,8 +55,8 @@ def print_entries(entries: list[aside.AsideEntry], as_json: bool, console: Conso
 
 
 def compare(root: Path, entry: aside.AsideEntry) -> dict[str, Any]:
-    """Evaluate the entry's model as the graph's stage does that evaluates it, in the entry's own folder, and
-    set it beside the figures that this stage has recorded.
+    """Evaluate the entry's model in the entry's own folder, as the stage of the graph does that evaluates it,
+    and compare with the figures that this stage has recorded.
 
     {"model", "aside": figures of the held-out problems, "recorded": the same of today's model, or None}.
     Nothing of the graph is written.
@@ -85,9 +85,9 @@ def _parts(root: Path, entry: aside.AsideEntry) -> list[str]:
     return [path.name for path in (root / STATE / aside.FOLDER / entry.name).iterdir() if path.is_dir()]
 
 
-def _specification(root: Path, model: str, place: str, work: Path) -> Any:
-    """The first stage that evaluates the model, or any other evaluation of the graph, reading the model from
-    `place`.
+def _specification(root: Path, model: str, model_folder: str, work: Path) -> Any:
+    """Returns the specification of the stage that evaluates the model (or else of any evaluation in the
+    graph), with the model read from `model_folder`.
     """
     from flows.graph import codelock, dvc_api
     from flows.graph.params import load
@@ -113,12 +113,12 @@ def _specification(root: Path, model: str, place: str, work: Path) -> Any:
             inputs=dict.fromkeys((dep.def_path for dep in inputs), ""),
             params=codelock.resolved(params, declared.settings),
             execution=params.execution.model_dump(),
-            places={place_of: place},
+            places={place_of: model_folder},
         )
 
 
 def _evaluation(root: Path, model: str) -> StageOf:
-    """The stage that evaluates the model, or the first that evaluates any."""
+    """Returns the stage that evaluates the model, or the first that evaluates any."""
     raw = filled(read_yaml(root / PARAMS), root)
     evaluating = [family for family in families(root) if family.named and not family.named_presets]
     stages = [stage for stage in Graph(raw, root).stages if stage.family in evaluating]

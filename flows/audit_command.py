@@ -1,4 +1,4 @@
-"""`whetstone audit`: verify, and on request replay, with what a person or a program is told."""
+"""`whetstone audit`: verify a subject, replay it on request, and print the result for people or programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flows.provenance.subject import UnknownSubject
 def audit_subject(
     root: Path, subject: str, replaying: bool, scratch: Path | None, console: Console | None
 ) -> tuple[int, dict[str, Any]]:
-    """(exit code, {"ok", "subject", "problems", "unverified", "replay"}).
+    """Returns (exit code, {"ok", "subject", "problems", "unverified", "replay"}).
 
     0: all verifies; 1: something does not; 2: there is no such subject; 3: nothing contradicts, but of some
        runs dvc.lock alone tells.

@@ -1,5 +1,5 @@
-"""What the commands share: the consoles, the way to fail, the project's folder, edits of params.yaml by `-S`,
-the plan.
+"""Shared parts of the commands: consoles, failing with an exit code, the project's folder, edits of
+params.yaml by `-S`, and the plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEBUG = "WHETSTONE_DEBUG"  # set: show the traceback of what nobody foresaw
 
 
 def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
-    """Say what was wrong and what to do, and end with the exit code."""
+    """Print what was wrong and what to do about it, and end with the exit code."""
     if as_json:
         print(json.dumps({"ok": False, "error": message.splitlines()}))
     else:
@@ -32,7 +32,9 @@ def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
 
 
 def report_unexpected(error: Exception) -> int:
-    """One sentence for what no command expected; its traceback goes to a file. Returns the exit code."""
+    """Print one sentence for an error that no command expected and write its traceback to a file. Returns the
+    exit code.
+    """
     from flows.workspace import STATE
 
     path = Path(STATE) / "logs" / f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
@@ -50,7 +52,9 @@ def report_unexpected(error: Exception) -> int:
 
 
 def error_message(error: BaseException) -> str:
-    """What an error says; of a full disk (or quota, or limit of a file's size) also the way out."""
+    """Returns the error's text; for a full disk (or quota, or limit of a file's size) with what to do about
+    it.
+    """
     words = " ".join(str(error).split())[:600] or type(error).__name__
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
         phrase in words
@@ -65,7 +69,7 @@ def error_message(error: BaseException) -> str:
 
 
 def project(as_json: bool = False) -> Path:
-    """The project's root; the process goes there, because stages and DVC speak in paths relative to it."""
+    """Changes into the project's root and returns it: stages and DVC use paths relative to it."""
     from flows.workspace import NotAProject, find_root
 
     try:
@@ -79,8 +83,8 @@ def project(as_json: bool = False) -> Path:
 def edited(
     root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool
 ) -> tuple[str, list[str]] | None:
-    """params.yaml, comments kept, with `-S key=value`, with the presets listed that the targets ask for and
-    with the references that DVC needs; None when nothing changes.
+    """Returns the text of params.yaml after the `-S key=value` edits, and a list of the keys that were added
+    although nobody wrote them; None when nothing changes.
 
     Returns its text, checked as a whole, and what it has that nobody wrote. Nothing is written.
     """
@@ -122,9 +126,7 @@ def edited(
 
 
 def write_edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> None:
-    """Bring params.yaml to what `edited` says, and tell which presets it now lists; never while a run works
-    with it, and not for a run that would be refused: of its settings nothing must stay behind.
-    """
+    """Write the params.yaml that `edited` returns, and print which presets it now lists."""
     changed = edited(root, settings, targets, as_json)
     if changed is None:
         return
@@ -149,8 +151,8 @@ def write_edited(root: Path, settings: list[str] | None, targets: list[str] | No
 
 
 def own_settings(root: Path, as_json: bool, text: str | None = None) -> dict[str, Any]:
-    """{"recipe": …, "own": […]}: what params.yaml (or `text`, which it would be) holds beside the recipe;
-    said first, if there is any.
+    """Returns {"recipe": …, "own": […]}: the recipe, and the settings by which params.yaml (or `text` in its
+    place) differs from it. They are printed first, if there are any.
     """
     from flows.graph import recipes
     from flows.graph.params_file import ParamsError

@@ -1,5 +1,5 @@
-"""What the run that params.yaml describes needs of this machine: device, models, judges, memory, a sandbox.
-For `whetstone doctor`.
+"""Checks for `whetstone doctor` of what the configured run needs: device, models, judges, memory and a
+sandbox.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PROGRAMS = "code_tests"  # the reward that runs programs
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was tried. `needed`: nothing works without it."""
+    """One check and its result. `needed`: nothing works where it fails."""
 
     what: str
     ok: bool
@@ -29,7 +29,9 @@ class Finding:
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """Nothing when params.yaml is not in order: that is a finding of its own."""
+    """Yields the findings about the configured run; none when params.yaml is not in order, which is a finding
+    of its own.
+    """
     from flows.graph.params import load
     from flows.graph.params_file import PARAMS, ParamsError, read_yaml
     from flows.graph.presets import with_presets, without_spare_presets
@@ -56,7 +58,7 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 
 def _records(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(dotted key, mapping) of every mapping."""
+    """Yields (dotted key, mapping) of every mapping in the value."""
     if isinstance(value, dict):
         yield ".".join(path), value
         for key, inner in value.items():
@@ -98,8 +100,8 @@ def _device(execution: Any) -> Iterator[Finding]:
 
 
 def _models(root: Path, params: Any) -> Iterator[Finding]:
-    """Models, tokenizers and data from outside: at hand, or to be had now. Presets that no stage trains do
-    not count.
+    """Yields whether each model, tokenizer and data set from outside is at hand or can be fetched now.
+    Presets that no stage uses do not count.
     """
     from flows.graph import source_lock
     from pipelines.sources.manifest import SourceError
@@ -137,12 +139,12 @@ def _on_the_hub(name: str, revision: str, kind: Any) -> bool:
 
 
 def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
-    """Judges behind a server: it answers, and its key is set."""
+    """Yields whether each judge behind a server answers and has its key set."""
     import httpx
 
     from pipelines.rewards.models.endpoint_params import EndpointParams
 
-    for place, record in _records(used):
+    for key, record in _records(used):
         if record.get("kind") != "endpoint":
             continue
         try:
@@ -151,7 +153,7 @@ def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
             continue  # a preset that is laid over another; the check of the whole file has seen it
         if options.key_variable and options.key_variable not in os.environ:
             yield Finding(
-                f"judge {place}",
+                f"judge {key}",
                 False,
                 f"the variable {options.key_variable} is not set",
                 f"export {options.key_variable}=…",
@@ -159,16 +161,16 @@ def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
         try:
             with httpx.Client(timeout=5, trust_env=not options.on_this_machine) as client:
                 client.get(f"{options.url.rstrip('/')}/models")
-            yield Finding(f"judge {place}", True, f"{options.url} answers")
+            yield Finding(f"judge {key}", True, f"{options.url} answers")
         except (httpx.HTTPError, ValueError, ImportError) as error:
             yield Finding(
-                f"judge {place}", False, f"{options.url}: {error}", "start the server, or correct the url"
+                f"judge {key}", False, f"{options.url}: {error}", "start the server, or correct the url"
             )
 
 
 def _memory(root: Path, params: Any) -> Iterator[Finding]:
-    """Learning with the configured base models, by the same prediction that the stages refuse by; sampling
-    fits itself.
+    """Yields whether training with the configured base models fits into memory, by the prediction that the
+    stages use.
     """
     import torch
 
@@ -209,8 +211,8 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
 
 
 def _on_meta_device(root: Path, params: Any, base: Any) -> Any:
-    """A base model on the meta device, which takes no memory. A vocabulary that is not made yet counts with
-    its upper limit.
+    """Returns a base model on the meta device, which takes no memory. A vocabulary that is not trained yet
+    counts with its upper limit.
     """
     from types import SimpleNamespace
 
@@ -224,9 +226,9 @@ def _on_meta_device(root: Path, params: Any, base: Any) -> Any:
     with torch.device("meta"):
         if base.pretrained:
             reference = next(references(base))
-            place = find(reference.source(root), reference.kind, offline=True)
+            location = find(reference.source(root), reference.kind, offline=True)
             return AutoModelForCausalLM.from_config(
-                AutoConfig.from_pretrained(str(place.folder), local_files_only=True)
+                AutoConfig.from_pretrained(str(location.folder), local_files_only=True)
             )
         size = getattr(base.tokenizer, "vocab_size", 512)
         tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))
@@ -234,7 +236,9 @@ def _on_meta_device(root: Path, params: Any, base: Any) -> Any:
 
 
 def sandbox(needed: bool = True) -> Iterator[Finding]:
-    """Whether programs can be judged here; `needed` where a reward of the configured run does so."""
+    """Yields whether programs can be judged on this machine. `needed`: a reward of the configured run does
+    so.
+    """
     from pipelines.rewards.sandbox.probe import candidate_modes, mode_fault, working_mode
 
     mode = working_mode()

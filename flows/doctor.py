@@ -1,4 +1,4 @@
-"""`whetstone doctor`: what Whetstone needs, tried here; each finding says how to mend what does not work."""
+"""`whetstone doctor`: check what Whetstone needs; each finding says how to fix what does not work."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_ROOM_GB = 0.5  # a run that records anything fails below this
 
 
 def examine(root: Path) -> list[Finding]:
-    """All findings, in the order in which they matter."""
+    """Returns all findings, the most important first."""
     checks: list[Callable[[Path], Iterator[Finding]]] = [
         _python,
         _packages,
@@ -128,7 +128,7 @@ def _params(root: Path) -> Iterator[Finding]:
 
 
 def _raw_data(root: Path) -> Iterator[Finding]:
-    """The files of the user's that settings name as inputs."""
+    """Yields whether the user's input files that settings name are there."""
     from flows.graph.fill import filled
     from flows.graph.params_file import PARAMS, ParamsError, read_yaml
     from flows.graph.references import NONE, Graph
@@ -149,8 +149,8 @@ def _raw_data(root: Path) -> Iterator[Finding]:
 
 
 def _templates(root: Path) -> Iterator[Finding]:
-    """The first row of each data set that is made, as its template renders it; what is learnt stands between
-    [[ and ]].
+    """Yields the first row of each existing data set as its template renders it, with the trained tokens
+    between [[ and ]].
     """
     from flows.graph.params_file import PARAMS, ParamsError, read_yaml
     from flows.graph.references import stages
@@ -162,7 +162,7 @@ def _templates(root: Path) -> Iterator[Finding]:
         return
     for subject in (stage.name for stage in graph if any(out.endswith("/records") for out in stage.outs)):
         try:
-            shown = show(root, subject, 0)
+            row = show(root, subject, 0)
         except NothingToShow:
             continue  # it is not made yet
         except (OSError, ValueError) as error:
@@ -170,16 +170,18 @@ def _templates(root: Path) -> Iterator[Finding]:
                 f"template of {subject}", False, str(error), f"whetstone run {subject}", needed=False
             )
             continue
-        if not shown.sequences:
+        if not row.sequences:
             continue  # no model is at hand that would render it
-        text = json.dumps(shown.sequences[0].marked, ensure_ascii=False)
+        text = json.dumps(row.sequences[0].marked, ensure_ascii=False)
         text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
-        ends = ", ".join(token for _, token in shown.stops)
+        ends = ", ".join(token for _, token in row.stops)
         yield Finding(f"template of {subject}", True, f"{text}; a response ends with {ends}")
 
 
 def _servers(root: Path) -> Iterator[Finding]:
-    """In a process of its own: the import alone is what breaks with an unsuitable fastapi."""
+    """Yields whether the servers of Prefect and MLflow can start. Prefect is imported in a process of its
+    own, since an unsuitable fastapi breaks its import.
+    """
     env = {**os.environ, "PREFECT_HOME": str(root / STATE / "prefect")}
     if url := os.environ.get("PREFECT_API_URL"):
         from flows.running.prefect_server import unanswered
@@ -219,7 +221,9 @@ def _servers(root: Path) -> Iterator[Finding]:
 
 
 def _databases(root: Path) -> Iterator[Finding]:
-    """The files that both keep below the project, without opening either program."""
+    """Yields the state of the two programs' database files below the project, without starting either
+    program.
+    """
     from tasks import database_file
 
     for name, path, schema in (
@@ -229,7 +233,7 @@ def _databases(root: Path) -> Iterator[Finding]:
         file, subject = root / STATE / path, f"{name}'s database"
         try:
             state = database_file.state(file, schema)
-            kept = database_file.user_tables(file, schema) if state == "behind" else []
+            user_rows = database_file.user_tables(file, schema) if state == "behind" else []
         except (sqlite3.Error, OSError) as error:
             yield Finding(
                 subject,
@@ -240,10 +244,12 @@ def _databases(root: Path) -> Iterator[Finding]:
             )
             continue
         if state == "behind":
-            message = "of another release" if kept else "half-made: its server was killed while it created it"
+            message = (
+                "of another release" if user_rows else "half-made: its server was killed while it created it"
+            )
             remedy = (
                 "nothing to do: the next run migrates it and keeps the old file"
-                if kept
+                if user_rows
                 else "nothing to do: the next run makes it anew"
             )
             yield Finding(subject, False, f"{file}: {message}", remedy, needed=False)

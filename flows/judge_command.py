@@ -33,12 +33,12 @@ FACTS, HEAD = "verifier.json", "ForSequenceClassification"
 
 
 class BadUsage(ValueError):
-    """A rule, an option or a model that is not there, or a file without a row."""
+    """A rule, an option or a model does not exist, or the file has no valid row."""
 
 
 class Provided:
-    """What a judge is made with (`pipelines.rewards.judge.Provision`), each part at its first use: a rule
-    must not wait for torch.
+    """What a judge is made with (`pipelines.rewards.judge.Provision`). Each part is loaded at its first use,
+    so that a rule does not wait for torch.
     """
 
     def __init__(self, model: str, root: Path | None) -> None:
@@ -54,7 +54,7 @@ class Provided:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """The judge's own: nobody else's tokens are judged here."""
+        """The judge model's own tokenizer: no other model's token ids are judged here."""
         from pipelines.models.score_head import MEMBER
         from pipelines.models.tokenizer import Tokens
 
@@ -78,7 +78,7 @@ class Provided:
 
     @cached_property
     def _execution(self) -> Any:
-        """The project's, where there is one that can be read; else the defaults."""
+        """The project's execution settings where they can be read, else the defaults."""
         from flows.graph.params_file import PARAMS, ParamsError, read_yaml
         from tasks.execution_params import ExecutionParams
 
@@ -91,8 +91,8 @@ class Provided:
 
 
 def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[Judge, Tokens | None]:
-    """The judge that `rule` names (a module of pipelines/rewards, or a folder with a judge's model), and the
-    tokens of one that scores ids.
+    """Returns the judge that `rule` names (a module of pipelines/rewards, or a folder with a judge's model),
+    and the tokenizer of a judge that scores token ids, else None.
 
     settings: `key=value` options of its record. Raises BadUsage, or what the judge raises where it cannot be
         made.
@@ -118,7 +118,9 @@ def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[J
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """`limits.test_seconds=2` -> {"limits": {"test_seconds": 2}}; values are YAML, as in params.yaml."""
+    """Returns `limits.test_seconds=2` as {"limits": {"test_seconds": 2}}; values are YAML, as in
+    params.yaml.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -143,13 +145,13 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def model_folder(name: str, root: Path | None) -> Path:
-    """The folder with the weights that a path, the name of a run (`models/NAME/model`) or a registered name
-    means. Raises BadUsage.
+    """Returns the folder with the weights for a path, the name of a run (`models/NAME/model`) or a registered
+    name. Raises BadUsage.
     """
     places = [Path(name), *([root / name, root / "models" / name] if root else [])]
-    for place in (inner for outer in places for inner in (outer / "model", outer)):
-        if (place / "config.json").is_file() or (place / "member_0" / "config.json").is_file():
-            return place.absolute()
+    for candidate in (inner for outer in places for inner in (outer / "model", outer)):
+        if (candidate / "config.json").is_file() or (candidate / "member_0" / "config.json").is_file():
+            return candidate.absolute()
     if root is None:
         raise BadUsage(
             f"{name}: no folder with a model's config.json here; inside a project, names of runs and "
@@ -161,19 +163,19 @@ def model_folder(name: str, root: Path | None) -> Path:
 
     try:
         contents = Contents(root)
-        place = locate(contents, History(root, contents.cache), name).place
+        candidate = locate(contents, History(root, contents.cache), name).place
     except UnknownSubject as failure:
         raise BadUsage(str(failure)) from failure
-    if not place.is_dir():
-        raise BadUsage(f"{name}: its folder {place} is not there; `whetstone run` brings it back")
-    return place
+    if not candidate.is_dir():
+        raise BadUsage(f"{name}: its folder {candidate} is not there; `whetstone run` brings it back")
+    return candidate
 
 
 def judged(
     judge: Judge, lines: Iterable[bytes], tokens: Tokens | None = None
 ) -> Iterator[tuple[int, Verdict, bool]]:
-    """(line number, verdict, whether the line was a row) for every line that is not blank, in order. A bad
-    row is an error verdict.
+    """Yields (line number, verdict, whether the line was a valid row) for every line that is not blank, in
+    order. An invalid row gives an error verdict.
     """
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(islice(numbered, BATCH)):
@@ -187,7 +189,7 @@ def judged(
 def write(
     judge: Judge, lines: Iterable[bytes], tokens: Tokens | None, stream: IO[str], as_json: bool
 ) -> Counter[str]:
-    """Write a line for each row; returns the counts of outcomes, and of `rows` that could be read."""
+    """Write one line per row. Returns the counts of outcomes, and of valid rows as `rows`."""
     counts: Counter[str] = Counter()
     total = 0.0
     for count, (number, verdict, is_row) in enumerate(judged(judge, lines, tokens), 1):
@@ -211,7 +213,7 @@ def write(
 
 
 def judge_file(rule: str, file: str, settings: Sequence[str], as_json: bool) -> None:
-    """The command. Raises BadUsage, also where no line of `file` (`-`: standard input) is a row."""
+    """Run the command. Raises BadUsage, also where no line of `file` (`-`: standard input) is a valid row."""
     from flows.workspace import NotAProject, find_root
 
     try:
@@ -242,14 +244,16 @@ def _as_json(verdict: Verdict) -> Mapping[str, Any]:
 
 
 def _readable(verdict: Verdict) -> str:
-    """Without control characters: reasons quote responses, and these may hold a terminal's own commands."""
+    """Returns the verdict as text without control characters: reasons quote responses, which may hold
+    terminal commands.
+    """
     reason = "".join(character if character.isprintable() else "�" for character in verdict.reason)
     return f"{verdict.outcome:<5}  {verdict.score:<6.4g}  {reason}".rstrip()
 
 
 def _kind_of(model: str, root: Path | None) -> str:
-    """The kind of judge whose model a folder holds. Raises BadUsage where it is no judge, or there is no such
-    folder.
+    """Returns the kind of judge whose model a folder holds. Raises BadUsage where it holds none, or does not
+    exist.
     """
     try:
         folder = model_folder(model, root)
@@ -278,7 +282,9 @@ def _kind_of(model: str, root: Path | None) -> str:
 
 @contextmanager
 def _own_stdout() -> Iterator[IO[str]]:
-    """The real standard output; whatever else is printed meanwhile, by C code too, goes to standard error."""
+    """Yields the real standard output. Everything else that is printed meanwhile, also by C code, goes to
+    standard error.
+    """
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace") as stream:
         os.dup2(2, 1)

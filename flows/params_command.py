@@ -1,5 +1,5 @@
-"""`whetstone params`: what a key of params.yaml means, what it may be, what it is now and which line says
-so.
+"""`whetstone params`: what a key of params.yaml means, its possible values, its value now and the line that
+sets it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MATCHES_SHOWN = 40  # hits of a search that are printed
 
 @dataclass(frozen=True)
 class PlacedValue:
-    """A value of the file and the key where it stands."""
+    """A value of the file and the key that holds it."""
 
     value: Any
     where: str = field(compare=False)
@@ -37,7 +37,9 @@ class PlacedValue:
 
 @dataclass(frozen=True)
 class Now:
-    """The value that a key has now, and what gives it: a key of params.yaml, or its default (empty)."""
+    """The present value of a key, and the key of params.yaml that sets it (`where`); empty for the
+    default.
+    """
 
     value: Any
     where: str
@@ -49,7 +51,7 @@ class Now:
 
 
 class Values:
-    """params.yaml with what every value in it is laid over."""
+    """The values of params.yaml, together with everything that they are laid over."""
 
     def __init__(self, root: Path):
         self.raw = with_presets(read_yaml(root / PARAMS), root)
@@ -61,8 +63,8 @@ class Values:
             self.typed, self.problems = None, error.problems
 
     def of(self, name: str) -> Now | None:
-        """None for what has no value of its own: a section, names that stand for any, options of another
-        kind.
+        """Returns the present value of a key; None for a section, for a placeholder of names, and for an
+        option of another kind.
         """
         placed = at(self.laid, name.split("."))
         if isinstance(placed, PlacedValue):
@@ -95,7 +97,7 @@ def _placed(value: Any, path: tuple[str, ...] = ()) -> Any:
 
 
 def show(root: Path, key: str | None, find: str | None, as_json: bool) -> None:
-    """Print the sections, a key, or the keys that hold a word."""
+    """Print the sections, one key, or the keys that contain a word."""
     keys = Keys(params_schema(root))
     if find is not None:
         _print_found(keys, find, as_json)
@@ -131,7 +133,9 @@ def show(root: Path, key: str | None, find: str | None, as_json: bool) -> None:
 
 
 def as_dict(keys: Keys, key: Key, values: Values, below: bool = True) -> dict[str, Any]:
-    """A key for programs; `below` with its own keys, or the options of each kind."""
+    """Returns a key as a dictionary for programs; with `below`, including its own keys or the options of each
+    kind.
+    """
     now, node = values.of(key.name), key.node
     result: dict[str, Any] = {
         "key": key.name,
@@ -189,7 +193,7 @@ def _print_key(keys: Keys, key: Key, values: Values) -> None:
 
 
 def _print_short(keys: Keys, key: Key, values: Values, above: Key) -> None:
-    """A key of a record in two lines."""
+    """Print a key of a record in two lines."""
     now, kind = values.of(key.name), f"{key.kind}: " if key.kind and key.kind != above.kind else ""
     name = key.name.removeprefix(f"{above.name}.")
     value = f" = {shown(now.value)}" if now else ""
@@ -227,7 +231,7 @@ def _print_found(keys: Keys, word: str, as_json: bool) -> None:
 
 
 def _print_lines(rows: Iterable[tuple[str, str]]) -> None:
-    """Names in a column, and what is said of them beside it."""
+    """Print names in a column with their text beside them."""
     lines = list(rows)
     width = min(max((len(name) for name, _ in lines), default=0), 24) + 2
     for name, text in lines:

@@ -1,5 +1,5 @@
-"""docs/parameters.md and the JSON schemas: every key of params.yaml, made of the typed records (`whetstone
-params --write`).
+"""docs/parameters.md and the JSON schemas: every key of params.yaml, generated from the typed records
+(`whetstone params --write`).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Members that are laid over
 
 
 def written(root: Path) -> dict[str, str]:
-    """Path from the project's folder -> the text that belongs there now."""
+    """Returns {path relative to the project's folder: the text that it should hold}."""
     schema = params_schema(root)
     return {PAGE: page(Keys(schema)), PARAMS_SCHEMA: _json(schema), RECIPE_SCHEMA: _json(recipe_schema(root))}
 
 
 def write(root: Path) -> list[str]:
-    """Write what is out of date; returns its paths."""
+    """Write the files that are out of date. Returns their paths."""
     stale = {
         path: text
         for path, text in written(root).items()
@@ -52,7 +52,9 @@ def write(root: Path) -> list[str]:
 
 
 def _json(schema: Node) -> str:
-    """A line for each section and each record, so that a change reads as one."""
+    """Returns the schema as JSON with one line per section and record, so that a change of one is a diff of
+    one line.
+    """
     rows = []
     for key, value in schema.items():
         if key in ("$defs", "properties"):
@@ -67,8 +69,8 @@ def _json(schema: Node) -> str:
 
 
 def page(keys: Keys) -> str:
-    """The Markdown text: the sections in order, the choices with the options of each kind, the records that
-    both refer to.
+    """Returns the Markdown text: the sections in order, the choices with the options of each kind, and the
+    records that both refer to.
     """
     sections = keys.children(keys.root)
     definitions = {
@@ -131,7 +133,7 @@ def _cells(keys: Keys, key: Key, above: str) -> list[str]:
 
 
 def _value(keys: Keys, key: Key) -> str:
-    """Type and range; of records and choices a link to where they stand on the page."""
+    """Returns type and range; for records and choices a link to their part of the page."""
     links = []
     for part in (
         key.node,
@@ -160,8 +162,8 @@ def _value(keys: Keys, key: Key) -> str:
 
 
 def _title(name: str) -> str:
-    """`choice.objectives.masks.keep` -> `objectives masks keep`; a record's own name, with its module where
-    two have it.
+    """Returns `choice.objectives.masks.keep` as `Choice: objectives masks keep`; of a record its name, with
+    its module where two have it.
     """
     if name.startswith(("choice.", "name.")):
         return f"Choice: {' '.join(name.split('.')[1:])}"
@@ -174,7 +176,7 @@ def _anchor(title: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text of a record, with its citations as links; angle brackets and stars are none of Markdown's."""
+    """Returns a record's text with its citations as links, and with angle brackets and stars escaped."""
     text = re.sub(r"([<>*])(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", r"\\\1", text)
     return CITED.sub(lambda cited: f"[{cited[0]}](methods/{cited[0].partition(' ')[0]})", text)
 

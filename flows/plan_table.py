@@ -1,4 +1,4 @@
-"""Plan, status and the end of a run as a person reads them."""
+"""A plan, the status and the end of a run as text for people."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADLINE_LINES = 12
 
 
 def print_plan(console: Console, plan: Plan) -> None:
-    """A row per stage with its shortest reasons."""
+    """Print one row per stage, with its shortest reasons."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("stage", "action", "why"):
         table.add_column(title, overflow="fold", no_wrap=title != "why")
@@ -48,7 +48,7 @@ def print_plan(console: Console, plan: Plan) -> None:
 
 
 def print_done(console: Console, root: Path, result: Ran) -> None:
-    """Where the results lie."""
+    """Print where the results are."""
     if not result.outcome.how and result.code == 0:
         console.print(f"nothing is stale: {len(result.plan.rows)} stages are fresh")
     for note in result.plan.notes:
@@ -68,9 +68,9 @@ def print_done(console: Console, root: Path, result: Ran) -> None:
         ("MLflow store", store.file or store.shown),
         ("checkpoints", root / "models"),
     ]
-    for title, place in places:
-        if isinstance(place, str) or place.exists():
-            console.print(f"{title:<14} {place}", markup=False)
+    for title, location in places:
+        if isinstance(location, str) or location.exists():
+            console.print(f"{title:<14} {location}", markup=False)
     console.print(
         f"{'look at them':<14} whetstone ui      where a checkpoint came from: whetstone lineage models/NAME",
         style="dim",
@@ -78,7 +78,7 @@ def print_done(console: Console, root: Path, result: Ran) -> None:
 
 
 def headline(report: str) -> list[str]:
-    """Title and summary of a report's Markdown: what stands before its first table."""
+    """Returns title and summary of a report's Markdown: the lines before its first table."""
     lines: list[str] = []
     for line in report.splitlines():
         if line.startswith(("## ", "|", "**", "![")) or len(lines) == HEADLINE_LINES:
@@ -89,7 +89,9 @@ def headline(report: str) -> list[str]:
 
 
 def status_of(root: Path, plan: Plan) -> dict[str, Any]:
-    """For `whetstone status`: counts, the run in progress if there is one, the last times."""
+    """Returns the facts that `whetstone status` shows: counts, the run in progress if there is one, and the
+    latest times.
+    """
     from flows.graph import aside, recipes
     from flows.running import heal, now
 
@@ -108,7 +110,7 @@ def status_of(root: Path, plan: Plan) -> dict[str, Any]:
 
 
 def print_status(console: Console, status: dict[str, Any]) -> None:
-    """What is fresh; then what runs now, or how long each stage took when it last ran."""
+    """Print what is fresh, and then what runs now or how long each stage took when it last ran."""
     console.print(
         f"recipe {status['recipe']}: "
         + ", ".join(f"{count} {MEANING[action]}" for action, count in status["stages"].items())

@@ -1,6 +1,4 @@
-"""A console whose text, in whatever it prints, cannot command the terminal. Colours are for markup and
-styles.
-"""
+"""A console that prints no terminal commands from data. Only markup and styles make colours."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from pipelines.printable import printable
 
 
 class PrintableConsole(Console):
-    """Everything becomes segments by way of `render`; rich's own commands are segments of their own kind."""
+    """Makes the text of every rendered segment printable; rich's own control segments pass."""
 
     def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:  # type: ignore[override]
         for segment in super().render(renderable, options):

@@ -1,4 +1,5 @@
-"""`whetstone show`: one row of a data set as text, and as a model reads it: which of its tokens are learnt.
+"""`whetstone show`: one row of a data set as text and as a model reads it, with the tokens that are trained
+on.
 
 Rows are those that a stage wrote, and the contract is the model's own, so what is shown is what is trained
 on: the prompt with its template, the loss on the assistant's tokens, what ends a response.
@@ -32,8 +33,8 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class NothingToShow(ValueError):
-    """No such data set, file or row; the text says which there are. `usage`: the command was wrong, not the
-    state of the project.
+    """The data set, file or row does not exist; the message lists what does. `usage`: the command was wrong,
+    not the state of the project.
     """
 
     def __init__(self, message: str, usage: bool = True) -> None:
@@ -43,7 +44,7 @@ class NothingToShow(ValueError):
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of the text, and whether its tokens are learnt."""
+    """A piece of the text, and whether its tokens are in the loss."""
 
     text: str
     loss: bool
@@ -51,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Sequenced:
-    """One sequence of ids with its mask. `name`: demonstration, prompt, chosen or rejected."""
+    """One sequence of token ids with its loss mask. `name`: demonstration, prompt, chosen or rejected."""
 
     name: str
     ids: list[int]
@@ -75,7 +76,7 @@ class Sequenced:
 
     @property
     def marked(self) -> str:
-        """The text with what is learnt between [[ and ]]."""
+        """The text with its trained parts between [[ and ]]."""
         return "".join(f"[[{part.text}]]" if part.loss else part.text for part in self.parts)
 
     def as_json(self) -> dict[str, Any]:
@@ -92,7 +93,9 @@ class Sequenced:
 
 @dataclass(frozen=True)
 class Shown:
-    """Row `row` (from 0) of `rows` of a file, as sequences; `stops`: (id, text) of what ends a response."""
+    """Row `row` (from 0) of `rows` of a file, as sequences; `stops`: (id, text) of the tokens that end a
+    response.
+    """
 
     subject: str
     file: str
@@ -122,9 +125,9 @@ class Shown:
 
 
 def show(root: Path, subject: str, row: int, file: str | None = None, model: str | None = None) -> Shown:
-    """`subject`: a set by its name, or the stage that makes it. `model`: whose tokens are shown; absent, the
-    first model at hand that learns from the set; where there is none the text alone is shown. NothingToShow
-    says what there is.
+    """Returns one row of a data set. `subject`: a set's name, or the stage that makes it. `model`: whose
+    tokenizer is used; None: the first existing model that is trained on the set, or without one the text
+    alone. Raises NothingToShow.
     """
     name = subject.rpartition("@")[2]
     folder, names = _folder(root, subject, name, file)
@@ -143,7 +146,7 @@ def show(root: Path, subject: str, row: int, file: str | None = None, model: str
 
 
 def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path, Sequence[str]]:
-    """The set's pairs, or else its records, and the names of their files."""
+    """Returns the folder of the set's pairs, or else of its records, and the names of its files."""
     if not name or "/" in name:
         raise NothingToShow(f"{subject!r} is no data set: a name below data/ is expected")
     folders = {"pairs": PAIRS, "records": RECORDS}
@@ -166,7 +169,7 @@ def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path
 
 
 def _maker(root: Path, name: str) -> str:
-    """The stage that makes the set; empty where none does."""
+    """Returns the stage that makes the set, or ""."""
     from flows.graph.params import load
     from flows.graph.references import Graph
 
@@ -176,8 +179,8 @@ def _maker(root: Path, name: str) -> str:
 
 
 def _reader(root: Path, name: str, model: str | None) -> str | None:
-    """The model whose contract tokenises; None where none is asked for and none at hand learns from the
-    set.
+    """Returns the model whose tokenizer is used; None where no model is named and no existing one is trained
+    on the set.
     """
     from flows.graph.params import load
     from flows.graph.references import Graph
@@ -206,15 +209,15 @@ def _reader(root: Path, name: str, model: str | None) -> str | None:
             None,
         )
     if not (root / "models" / model / "model/tokens.json").is_file():
-        known = sorted(path.parts[-3] for path in root.glob("models/*/model/tokens.json"))
+        available = sorted(path.parts[-3] for path in root.glob("models/*/model/tokens.json"))
         raise NothingToShow(
-            f"--model {model}: at hand are {', '.join(known) or 'none: `whetstone run base`'}"
+            f"--model {model}: at hand are {', '.join(available) or 'none: `whetstone run base`'}"
         )
     return model
 
 
 def _file(folder: Path, file: str | None, names: Sequence[str]) -> tuple[Path, list[str]]:
-    """The file asked for, or the first that holds rows."""
+    """Returns the path and lines of the requested file, or of the first file with rows."""
     present = [name for name in names if (folder / f"{name}.jsonl").is_file()]
     if file is not None and file not in present:
         raise NothingToShow(f"--file {file}: known are {', '.join(present)}")
@@ -256,7 +259,7 @@ def _pair(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequen
 
 
 def print_shown(console: Console, shown: Shown) -> None:
-    """In colour on a terminal, else with brackets around what is learnt."""
+    """Print the row; its trained parts are coloured on a terminal, else in brackets."""
     console.print(
         Text(f"{shown.subject}: row {shown.row} of {shown.rows} (from 0) of {shown.file}, {shown.id}")
     )
@@ -293,5 +296,5 @@ def print_shown(console: Console, shown: Shown) -> None:
 
 
 def _harmless(text: str) -> str:
-    """What would steer a terminal, spelt out."""
+    """Returns the text with terminal control characters spelt out."""
     return CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)

@@ -1,4 +1,4 @@
-"""`whetstone ui`: MLflow's and Prefect's own pages, on loopback."""
+"""`whetstone ui`: the web pages of MLflow and Prefect, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _page_answers(url: str) -> bool:
 
 
 def show(root: Path, port: int | None, check: bool, console: Console) -> int:
-    """Serve both until Ctrl-C or SIGTERM; with `check` stop when both have answered. Exit code 1 when one
-    does not come up.
+    """Serve both until Ctrl-C or SIGTERM; with `check`, stop when both have answered. Returns the exit code,
+    1 when one does not start.
 
     A port that another program listens on is refused where it was asked for, else the next free pair is
     taken.
@@ -146,7 +146,7 @@ def _wait_for(
     logs: Path,
     console: Console,
 ) -> bool:
-    """Until each page answers, and its own process is what answers."""
+    """Wait until each page answers from its own process. Returns whether all do."""
     waiting, end = dict(pages), time.monotonic() + 90
     while waiting and not stop.is_set():
         waiting = {name: url for name, url in waiting.items() if not _page_answers(url)}

@@ -1,4 +1,4 @@
-"""Where a Whetstone project keeps its running state: below `.whetstone`, never an input or an output of a
+"""The running state of a Whetstone project, below `.whetstone`. It is never an input or an output of a
 stage.
 """
 
@@ -20,7 +20,7 @@ STATE = ".whetstone"
 
 
 class NotAProject(RuntimeError):
-    """The folder is no Whetstone project."""
+    """The folder is not in a Whetstone project."""
 
 
 class Busy(RuntimeError):
@@ -28,7 +28,9 @@ class Busy(RuntimeError):
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above `start` that holds dvc.yaml and params.yaml."""
+    """Returns the nearest folder at or above `start` that holds dvc.yaml and params.yaml. Raises
+    NotAProject.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         # a link that leads nowhere is told later
@@ -40,12 +42,12 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace the file, whole or not at all."""
+    """Replace the file atomically."""
     durable.write(path, json.dumps(value, indent=1, sort_keys=True, default=str))
 
 
 def read_json(path: Path) -> Any:
-    """The value, or None when the file is missing or cut short."""
+    """Returns the value, or None when the file is missing or truncated."""
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -53,8 +55,8 @@ def read_json(path: Path) -> Any:
 
 
 def _kernel_lock(path: Path) -> BaseFileLock:
-    """A lock that is tried once, and that the kernel frees when its holder dies; never one by the mere
-    existence of a file, which a killed holder leaves behind.
+    """Returns a lock that is tried once and that the kernel releases when its holder dies. It is never the
+    mere existence of a file, which a killed holder leaves behind.
     """
     from filelock import FileLock  # 25 ms, which a plan does not need
 
@@ -63,8 +65,8 @@ def _kernel_lock(path: Path) -> BaseFileLock:
 
 @contextmanager
 def only_one_run(root: Path) -> Iterator[None]:
-    """One run per workspace; the kernel frees the lock when its holder dies. Raises Busy naming the
-    holder.
+    """Hold the workspace for one run; the kernel releases the lock when its holder dies. Raises Busy, which
+    names the holder.
     """
     from filelock import Timeout
 
@@ -87,8 +89,8 @@ def only_one_run(root: Path) -> Iterator[None]:
 
 @contextmanager
 def gpu_slot(root: Path, slots: int, wanted: int, cancelled: Any) -> Iterator[str]:
-    """Hold `wanted` of `slots` GPU slots (kernel file locks: they need no server and die with their holder);
-    yields CUDA_VISIBLE_DEVICES.
+    """Hold `wanted` of `slots` GPU slots (file locks of the kernel, which need no server and end with their
+    holder); yields the value of CUDA_VISIBLE_DEVICES.
 
     Yields "" at once when no slots are configured or none is wanted. Waits otherwise, until `cancelled` is
     set.

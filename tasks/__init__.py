@@ -1,3 +1,3 @@
-"""WHAT: one module per stage. Reads declared inputs, calls pipelines, writes declared outputs. Knows MLflow;
-no Prefect, no DVC.
+"""WHAT: one module per stage. It reads declared inputs, calls pipelines, and writes declared outputs. This
+package knows MLflow, but neither Prefect nor DVC.
 """

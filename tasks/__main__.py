@@ -1,5 +1,5 @@
-"""`python -m tasks STAGE`: run one stage. The runner hands it a pinned specification; alone, or under a bare
-`dvc repro`, it pins its own.
+"""`python -m tasks STAGE`: run one stage. The runner passes a pinned specification; started alone, or by a
+bare `dvc repro`, the stage pins its own.
 
 python -m tasks sft
 python -m tasks rl@grpo

@@ -1,5 +1,5 @@
-"""The `assess@<model>` stage: sampled answers to held-out prompts, judged, and set against a reference
-(dpo_vs_ppo.md 7).
+"""The `assess@<model>` stage: sampled answers to held-out prompts are judged and compared with those of a
+reference (dpo_vs_ppo.md 7).
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def _policy(stage: Stage, name: str, placement: Placement) -> tuple[Policy, Toke
 def _graders(
     stage: Stage, graders: GraderParams, tokens: Tokens, placement: Placement, corpus_checker: str | None
 ) -> Graders:
-    """Rules and models that judge. ValueError where the corpus names another checker, or a model has another
-    tokenizer.
+    """Returns the rules and models that judge. Raises ValueError where the corpus names another checker, or a
+    model has another tokenizer.
     """
     if graders.checker is not None and corpus_checker not in (None, graders.checker):
         raise ValueError(

@@ -30,7 +30,7 @@ SAFETY_RULE = SafetyRule("pipelines.rewards", "is_safe")
 
 
 class AssessedModel(Settings):
-    """`assess.models.<model>`."""
+    """One member of `assess.models`: a model that is assessed."""
 
     reference: str = Field(
         min_length=1,
@@ -61,7 +61,7 @@ class GraderParams(Settings):
 
 
 class Assess(Settings):
-    """The section `assess`."""
+    """The section `assess` of params.yaml."""
 
     models: dict[str, AssessedModel] = Field(
         description="the models that are assessed; each is a stage assess@<model>"

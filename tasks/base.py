@@ -1,5 +1,5 @@
-"""The `base@<run>` stage: a model that others start from, built from scratch or taken from Hugging Face, with
-its tokenizer and chat template.
+"""The `base@<run>` stage: a model that other runs start from, built from scratch or loaded from Hugging Face,
+with its tokenizer and chat template.
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ def _tokens(stage: Stage, settings: BaseRun) -> Tokens:
 
 
 def _folder(stage: Stage) -> Path:
-    """Where the contract is made, before it is copied beside the weights."""
+    """Returns the folder where the tokenizer is written, before it is copied beside the weights."""
     return stage.work / "tokenizer"
 
 
 def _as_model(open_source: Opener) -> Opener:
-    """The model's own files, its tokenizer's among them: what params.yaml takes from outside as a model."""
+    """Returns an opener for the model's own files, its tokenizer's among them, which params.yaml names as an
+    outside model.
+    """
 
     def open_model(value: Any, kind: Any, revision: str | None = None) -> Any:
         return open_source(value, "model", revision)

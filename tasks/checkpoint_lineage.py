@@ -1,5 +1,5 @@
-"""lineage.json: the small file beside each checkpoint that says what made it, down to digests, and what its
-own files must be.
+"""lineage.json: the file beside each checkpoint that records what made it, with digests, and which files it
+must have.
 
 It travels with the model, so that a copied-out checkpoint can still be asked. Only `git` and `run` differ
 between two equal runs.
@@ -25,14 +25,16 @@ VOLATILE = ("git", "run")  # what two bit-equal runs may differ in
 
 @cache
 def installed_packages() -> dict[str, str]:
-    """Every installed distribution and its full version; recorded, not keyed."""
+    """Returns {distribution: version} of everything installed. It is recorded and is no part of the stage's
+    key.
+    """
     versions = {dist.metadata["Name"]: dist.version for dist in distributions() if dist.metadata["Name"]}
     return dict(sorted(versions.items(), key=lambda item: item[0].lower()))
 
 
 def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
-    """The content of lineage.json for the model in `model_folder`, whose bytes are read here. `wall_s`:
-    seconds the stage took.
+    """Returns the content of lineage.json for the model in `model_folder`, whose bytes are read here.
+    `wall_s`: seconds that the stage took.
     """
     files = folder_files(model_folder)
     if not files:
@@ -63,14 +65,14 @@ def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s:
 
 
 def _other_outputs(spec: Spec, model_folder: Path) -> dict[str, str]:
-    """Digests of what the stage made beside the model, so that its whole record can be made again from this
+    """Returns the digests of the stage's other outputs, so that its whole record can be restored from this
     file.
     """
     outputs = {path: Path(spec.work) / "outs" / path for path in spec.outs if not path.endswith(f"/{NAME}")}
     return {
-        path: content_id(place)[0]
-        for path, place in outputs.items()
-        if place != model_folder and place.exists()
+        path: content_id(location)[0]
+        for path, location in outputs.items()
+        if location != model_folder and location.exists()
     }
 
 
@@ -79,7 +81,7 @@ def _seed(params: Mapping[str, Any]) -> int | None:
 
 
 def write(stage: Stage, model_folder: Path, metrics: Mapping[str, Any], path: Path, wall_s: float) -> None:
-    """Write lineage.json to `path`, whole or not at all."""
+    """Write lineage.json to `path` atomically."""
     text = (
         json.dumps(
             describe(stage.spec, model_folder, metrics, wall_s), indent=1, sort_keys=True, allow_nan=False

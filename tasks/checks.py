@@ -1,4 +1,4 @@
-"""What a stage's settings must agree on with other sections of params.yaml, said before anything is computed.
+"""Checks of a stage's settings against other sections of params.yaml. They run before anything is computed.
 
 That a reference names what a stage makes, and of the right kind, follows from dvc.yaml. A stage NAME whose
 settings must agree on more has a module `tasks/NAME_check.py` with
@@ -23,30 +23,32 @@ Problem = tuple[str, str]  # key below the member, what is wrong with it
 
 
 class File(Protocol):
-    """The other sections, each member laid over what it shares."""
+    """The other sections of params.yaml, each member laid over what it shares."""
 
     def names(self, *path: str) -> list[str]:
-        """The keys of the mapping at a path; none where there is none."""
+        """Returns the keys of the mapping at a path; empty where there is none."""
 
     def find(self, *path: str) -> Any:
-        """The typed record of the member at a path; None where there is none, or it is wrong by itself."""
+        """Returns the typed record of the member at a path; None where there is none, or it is invalid by
+        itself.
+        """
 
 
 def nearest(value: object, known: Iterable[str]) -> str:
-    """`nearest: sft`, or all that is known."""
+    """Returns `nearest: sft`, or a list of all known names."""
     known = list(known)
     close = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
     return f"nearest: {close[0]}" if close else f"known: {', '.join(known) or 'none'}"
 
 
 def one_of(key: str, value: str, known: list[str], noun: str) -> Iterator[Problem]:
-    """A problem where the value is not known."""
+    """Yields a problem where the value is not among the known ones."""
     if value not in known:
         yield key, f"no {noun} is called {value!r}; {nearest(value, known)}"
 
 
 def has_validation(every: int, data: str, file: File) -> Iterator[Problem]:
-    """Who looks at validation rows needs a corpus that can have some."""
+    """Yields a problem where validation is switched on and the corpus cannot have validation rows."""
     corpus = file.find("corpus", data)
     if not every or not isinstance(corpus, CorpusParams) or corpus.exams is not None:
         return
@@ -61,8 +63,8 @@ def has_validation(every: int, data: str, file: File) -> Iterator[Problem]:
 
 
 def same_checker(key: str, checker: str, data: str, file: File, also: str = "") -> Iterator[Problem]:
-    """The exact checker that settings name must be the one that their data names; a stage would only find
-    out once it has started.
+    """Yields a problem where the settings and their data name different exact checkers, which the stage would
+    only find once it runs.
     """
     questions = file.find("corpus", data)
     if questions is not None and checker in RULE and checker != questions.reward:

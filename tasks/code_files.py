@@ -1,5 +1,5 @@
-"""Which file is a module of ours: as Python's own finder chooses, for the graph's digests and for the check
-of what a stage really ran.
+"""Which file is a module of this project, as Python's own finder decides: for the code digests, and for the
+check of what a stage really ran.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 
 
 def is_options(module: str) -> bool:
-    """Whether a module of this dotted name is an `options.py`, whose records count one by one
+    """Returns whether a module of this dotted name is an `options.py`, whose records count one by one
     (flows/graph/option_records.py).
     """
     return module.rpartition(".")[2] == "options"
 
 
 def source_file(root: Path, name: str) -> Path | None:
-    """The file of a dotted name that a code digest holds: a module's, or that of an options module for one of
-    its records. None where there is no such file.
+    """Returns the file behind a dotted name of a code digest: a module's, or that of the options module which
+    holds a record. None where there is no such file.
     """
     module = module_file(root, name)
     if module is None and is_options(name.rpartition(".")[0]):
@@ -33,7 +33,7 @@ def source_file(root: Path, name: str) -> Path | None:
 
 
 def module_file(root: Path, name: str) -> tuple[Path, bool] | None:
-    """(file, whether it is a package) of a dotted name below `root`; None when there is no such file.
+    """Returns (file, whether it is a package) of a dotted name below `root`; None when there is no such file.
 
     A folder with `__init__` shadows a file of the same name, and a compiled module shadows a source file.
     """
@@ -49,7 +49,9 @@ def module_file(root: Path, name: str) -> tuple[Path, bool] | None:
 
 
 def module_name(root: Path, file: Path) -> str:
-    """The dotted name that a file below `root` has as a module; its relative path when it can be none."""
+    """Returns the dotted module name of a file below `root`, or its relative path when it cannot be a
+    module.
+    """
     relative = file.relative_to(root)
     stem = relative.name.partition(".")[0]
     parts = [*relative.parts[:-1], *([] if stem == "__init__" else [stem])]

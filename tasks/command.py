@@ -1,5 +1,5 @@
-"""The work of `python -m tasks STAGE`: specification, watch over what is read, the stage's code in its
-processes, publication.
+"""The work of `python -m tasks STAGE`: the specification, the watch over reads, running the stage's code in
+its processes, and publishing the result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ INTERACTIVE = "WHETSTONE_INTERACTIVE"  # for workers: the stage was started by h
 
 
 def pin(name: str) -> Path:
-    """Let the graph's side write the specification: a process of its own, so that no stage loads DVC."""
+    """Returns the path of a new specification. It is written by a process of its own, so that no stage loads
+    DVC.
+    """
     process = subprocess.run(
         [sys.executable, "-m", "flows.graph.spec", "make", name], capture_output=True, text=True
     )
@@ -36,8 +38,8 @@ def pin(name: str) -> Path:
 
 
 def check_place(spec: Spec, root: Path) -> None:
-    """The code that runs must be the project's own: what was digested there says nothing of a copy elsewhere.
-    Raises Unforeseen.
+    """Raises Unforeseen where the running code is not the project's own: the code digest says nothing about a
+    copy elsewhere.
     """
     if spec.code and not Path(__file__).resolve().is_relative_to(root.resolve()):
         raise reads.Unforeseen(
@@ -49,8 +51,8 @@ def check_place(spec: Spec, root: Path) -> None:
 
 
 def train(stage: Stage) -> None:
-    """Run the stage's code, here or in several processes, write the checkpoint's lineage, mark the result
-    done.
+    """Run the stage's code, in this process or in several, write the checkpoint's lineage, and mark the
+    result as done.
     """
     spec, started, processes = stage.spec, time.time(), stage.execution.processes
     if processes > 1 and spec.divisible:

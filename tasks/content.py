@@ -1,5 +1,5 @@
-"""Content ids computed from bytes, equal to DVC's: the md5 of a file; for a folder the md5 of its sorted
-listing, followed by `.dir`.
+"""Content ids computed from bytes, equal to DVC's: a file's md5; for a folder the md5 of its sorted listing,
+followed by `.dir`.
 
 DVC's own state database trusts sizes and times of change; whoever verifies a file must read it.
 """
@@ -17,7 +17,7 @@ BLOCK = 1 << 22
 
 
 def file_digest(path: str | Path) -> str:
-    """The md5 of a file's bytes, in hex."""
+    """Returns the md5 of a file's bytes, in hex."""
     digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb", buffering=0) as stream:
         while block := stream.read(BLOCK):
@@ -29,7 +29,8 @@ DANGLING = "a link to nothing"
 
 
 def folder_files(folder: str | Path, ignored: Callable[[str], bool] | None = None) -> dict[str, str]:
-    """{relative posix path: md5} of every file below `folder`. `ignored` is asked with that relative path.
+    """Returns {relative posix path: md5} of every file below `folder`. `ignored` is asked with that relative
+    path.
 
     As DVC has it: a link to a file counts as the file behind it, a link to a folder is not looked behind (see
     `folder_links`). A link to nothing has no md5, so DANGLING stands in its place and no recorded digest can
@@ -46,8 +47,8 @@ def folder_files(folder: str | Path, ignored: Callable[[str], bool] | None = Non
 
 
 def folder_links(folder: str | Path) -> list[str]:
-    """Links to folders below `folder`, and links to nothing, by relative posix path: what lies behind them is
-    in no digest.
+    """Returns the relative posix paths of links to folders, and of dangling links, below `folder`: no digest
+    covers what is behind them.
     """
     paths = []
     for parent, folders, names in os.walk(folder):
@@ -58,24 +59,24 @@ def folder_links(folder: str | Path) -> list[str]:
 
 
 def folder_digest(files: Mapping[str, str]) -> str:
-    """The id of a folder with these files, `<md5>.dir`; the listing's text is just what DVC hashes."""
+    """Returns the id of a folder with these files, `<md5>.dir`; DVC hashes the same listing text."""
     return hashlib.md5(listing_text(files).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def listing_text(files: Mapping[str, str]) -> str:
-    """The text of DVC's object for a folder."""
+    """Returns the text of DVC's object for a folder."""
     return json.dumps([{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())], sort_keys=True)
 
 
-def ignored_below(root: Path, place: Path) -> Callable[[str], bool] | None:
-    """What DVC leaves out of a folder below the project at `root`: asked with paths relative to that folder;
-    None for other places.
+def ignored_below(root: Path, folder: Path) -> Callable[[str], bool] | None:
+    """Returns a predicate of what DVC ignores in a folder below the project at `root`, for paths relative to
+    that folder; None for folders elsewhere.
     """
     from pathspec import GitIgnoreSpec
 
-    if not place.is_relative_to(root):
+    if not folder.is_relative_to(root):
         return None
-    path, prefix = root / ".dvcignore", place.relative_to(root).as_posix()
+    path, prefix = root / ".dvcignore", folder.relative_to(root).as_posix()
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     spec = GitIgnoreSpec.from_lines([".hg/", ".git/", ".git", ".dvc/", *lines])
     return lambda name: spec.match_file(f"{prefix}/{name}")
@@ -84,8 +85,8 @@ def ignored_below(root: Path, place: Path) -> Callable[[str], bool] | None:
 def content_id(
     path: str | Path, ignored: Callable[[str], bool] | None = None
 ) -> tuple[str, dict[str, str] | None]:
-    """(id, files): of a folder with its {relative path: md5}, of a file with None. FileNotFoundError when
-    there is nothing at `path`.
+    """Returns (id, files): for a folder with its {relative path: md5}, for a file with None. Raises
+    FileNotFoundError when there is nothing at `path`.
     """
     if os.path.isdir(path):
         files = folder_files(path, ignored)
@@ -94,8 +95,8 @@ def content_id(
 
 
 def dvc_cache(root: Path) -> Path:
-    """DVC's cache folder of the project at `root`: the last `cache.dir` that DVC's configuration files name,
-    else .dvc/cache.
+    """Returns the cache folder of the project at `root`: the last `cache.dir` in DVC's configuration files,
+    or else .dvc/cache.
 
     System, user, project and local files count in this order, as for DVC; a relative path starts from the
     folder of its file. ValueError when one of them cannot be read.
@@ -116,7 +117,7 @@ def dvc_cache(root: Path) -> Path:
 
 
 def _dvc_configs(root: Path) -> list[Path]:
-    """DVC's configuration files, those that overrule others last."""
+    """Returns DVC's configuration files in ascending order of precedence."""
     from platformdirs import site_config_dir, user_config_dir
 
     system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or site_config_dir("dvc", "iterative")
@@ -130,8 +131,8 @@ def _dvc_configs(root: Path) -> list[Path]:
 
 
 def listed(cache: Path, digest: str) -> dict[str, str]:
-    """{relative path: md5} of a folder's object in the cache; empty for a file, and where the listing is not
-    there or damaged.
+    """Returns {relative path: md5} of a folder's object in the cache; empty for a file, and where the listing
+    is missing or damaged.
     """
     if not digest.endswith(".dir"):
         return {}
@@ -143,5 +144,7 @@ def listed(cache: Path, digest: str) -> dict[str, str]:
 
 
 def dvc_object(cache: Path, digest: str) -> Path:
-    """Where the cache keeps the bytes with this md5; a folder's listing when the digest ends in .dir."""
+    """Returns the path of the cache object with this md5; of a folder's listing when the digest ends in
+    .dir.
+    """
     return cache / "files" / "md5" / digest[:2] / digest[2:]

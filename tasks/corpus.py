@@ -1,4 +1,4 @@
-"""The corpus stage: raw data -> typed, split, decontaminated examples as text, and every count on the way."""
+"""The corpus stage: raw data -> typed, split and decontaminated examples as text, with all counts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Stage `corpus@NAME`. Fails, naming the first bad rows, when more of a source than `max_bad_rows` cannot
-    be used.
+    """Run the stage `corpus@NAME`. It fails and names the first bad rows when more of a source than
+    `max_bad_rows` cannot be used.
     """
     name = stage.item
     params = stage.section(f"corpus.{name}", CorpusParams)

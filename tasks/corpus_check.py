@@ -1,4 +1,4 @@
-"""What a set of exams must agree on with the section `exams`."""
+"""Check of a set of exams against the section `exams`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ FOLDER = "data/exams"  # where the stages exams@… put them
 
 
 def check(settings: CorpusParams, file: File) -> Iterator[Problem]:
-    """A set unites exams by name, and reads them where they are made."""
+    """Yields a problem for every unknown exam, and where the exams are not read from the folder that their
+    stages write.
+    """
     if settings.exams is None:
         return
     known = file.names("exams")

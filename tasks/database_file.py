@@ -1,5 +1,5 @@
-"""SQLite databases that a tool migrates step by step (Prefect's, MLflow's): made aside and renamed, so that
-none is ever found half-made.
+"""SQLite databases that a tool migrates step by step (Prefect's, MLflow's). They are made under another name
+and renamed, so that no process finds a partial one.
 
 Alembic commits each statement by itself on SQLite. A process that is killed while it creates the tables
 leaves a file whose next migration fails for ever ("table _alembic_tmp_… already exists"). Whether a file is
@@ -25,7 +25,7 @@ _WORD = re.compile(r"[\"']([0-9a-zA-Z_]+)[\"']")
 
 @dataclass(frozen=True)
 class Schema:
-    """The migrations of one tool: the folder `versions` in `package`; `bookkeeping` are the tables without
+    """The migrations of one tool: the folder `versions` in `package`. `bookkeeping`: the tables without
     users' rows.
     """
 
@@ -34,8 +34,8 @@ class Schema:
     bookkeeping: frozenset[str]
 
     def head(self) -> str:
-        """The newest revision, read from the migrations' text (10 ms; the tool itself takes seconds to
-        import). "" when there is none.
+        """Returns the newest revision, read from the text of the migrations (10 ms; importing the tool takes
+        seconds); "" when there is none.
         """
         spec = importlib.util.find_spec(self.package)
         if spec is None or spec.origin is None:
@@ -89,9 +89,7 @@ def state(path: Path, schema: Schema) -> str:
 
 
 def user_tables(path: Path, schema: Schema) -> list[str]:
-    """Tables with rows that somebody's work left there; an experiment beside MLflow's own `Default`
-    counts.
-    """
+    """Returns the tables with rows of users' work; an experiment besides MLflow's own `Default` counts."""
     with _reading(path) as connection:
         tables = _tables(connection)
         tables_with_rows = [
@@ -110,8 +108,8 @@ def user_tables(path: Path, schema: Schema) -> list[str]:
 
 
 def make_whole(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
-    """See to it that the database at `path` is there and whole: `migrate` brings a file aside to the newest
-    revision, which is renamed.
+    """Ensure that the database at `path` exists and is at the newest revision: `migrate` brings a file under
+    another name there, which then replaces it.
 
     What has no rows of the user's is made anew. What has some is migrated as a copy; where that fails the
     file is kept aside by name and a new one made. Returns what was done, for people; "" when the file was
@@ -144,7 +142,9 @@ def make_whole(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> s
 
 
 def _migrated(path: Path, aside: Path, backup: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
-    """What becomes of a file that is behind; `aside` is there afterwards if its rows could be taken over."""
+    """Migrate a file that is behind, and return what was done. `aside` exists afterwards if its rows could be
+    kept.
+    """
     if not user_tables(path, schema):
         return (
             f"{path} was half-made (a server was killed while it created it) and is made anew; nothing of "
@@ -163,7 +163,7 @@ def _migrated(path: Path, aside: Path, backup: Path, schema: Schema, migrate: Ca
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Held while a database is created; the kernel frees it when its holder dies."""
+    """Hold the lock for creating a database; the kernel releases it when its holder dies."""
     from filelock import FileLock  # 25 ms, which stages without a database of their own do not need
 
     with FileLock(path.with_suffix(".lock"), fallback_to_soft=False):
@@ -186,7 +186,7 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
 
 
 def _close(path: Path) -> None:
-    """Bring what is still in the write-ahead log into the file itself."""
+    """Merge the write-ahead log into the file itself."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         connection.execute("PRAGMA journal_mode=DELETE").fetchall()

@@ -1,5 +1,5 @@
-"""The `dpo@<run>` stage: direct preference optimisation, and its like, of a start model on a set of pairs
-(dpo_vs_ppo.md 4.1).
+"""The `dpo@<run>` stage: direct preference optimisation and its variants, from a start model on a set of
+pairs (dpo_vs_ppo.md 4.1).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The stages `dpo_theory@<name>`: DPO and PPO in worlds so small that every policy can be written down
-(dpo_vs_ppo.md 6).
+"""The stages `dpo_theory@<name>`: DPO and PPO in synthetic worlds that are small enough to compute every
+policy exactly (dpo_vs_ppo.md 6).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write metrics/dpo_theory/<name>.json. It runs on one core, whatever the execution settings say: the
+    """Write metrics/dpo_theory/<name>.json. The stage uses one core, whatever the execution settings say: the
     policies are 8 x 8.
     """
     settings = stage.section(f"dpo_theory.{stage.item}", TheoryParams)

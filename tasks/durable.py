@@ -1,5 +1,5 @@
-"""Files that survive a loss of power: the bytes reach the disk before the name does, and the name before the
-call returns.
+"""File writes that survive a loss of power: the bytes reach the disk before the name does, and the name
+before the call returns.
 
 A rename alone is atomic only for other processes. After a power loss many file systems show the new name with
 zeros behind it.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def sync(path: str | Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    """Wait until a file's bytes, or a folder's names, are on the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -24,7 +24,7 @@ def sync(path: str | Path) -> None:
 
 
 def sync_tree(path: str | Path) -> None:
-    """The same for a file, or for a folder with all that lies in it."""
+    """Wait until a file, or a folder with everything in it, is on the disk."""
     if not os.path.isdir(path):
         sync(path)
         return
@@ -36,15 +36,15 @@ def sync_tree(path: str | Path) -> None:
 
 
 def replace(source: str | Path, target: str | Path) -> None:
-    """Rename over `target`; the new name is on the disk when this returns. What lies behind `source` must be
-    there already.
+    """Rename `source` over `target`. The new name is on the disk when this returns; the bytes of `source`
+    must be there already.
     """
     os.replace(source, target)
     sync(Path(target).parent)
 
 
 def write(path: Path, data: str | bytes) -> None:
-    """Replace a file, whole or not at all, whatever happens meanwhile. Makes its folder."""
+    """Replace a file atomically and durably. Creates its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,5 +1,5 @@
-"""MLflow's way to the bytes of dvc://<digest>/<path>: they are read out of DVC's cache, each verified, and
-copied to where MLflow asks.
+"""MLflow's access to the bytes of dvc://<digest>/<path>: they are read from DVC's cache, verified, and copied
+to where MLflow asks.
 
 pyproject.toml registers the class under the entry point group `mlflow.artifact_repository` with the scheme
 `dvc`, so that `mlflow.artifacts.download_artifacts("models:/sft/3")` works. The project is found from
@@ -23,9 +23,11 @@ SCHEME = "dvc://"
 
 
 def project_root() -> Path:
-    """The folder with .dvc: WHETSTONE_ROOT, or the nearest one at or above the current directory."""
-    given = os.environ.get("WHETSTONE_ROOT")
-    start = Path(given) if given else Path.cwd()
+    """Returns the folder with .dvc: WHETSTONE_ROOT, or the nearest one at or above the current directory.
+    Raises FileNotFoundError.
+    """
+    configured = os.environ.get("WHETSTONE_ROOT")
+    start = Path(configured) if configured else Path.cwd()
     for folder in (start, *start.parents):
         if (folder / ".dvc").is_dir():
             return folder
@@ -33,7 +35,7 @@ def project_root() -> Path:
 
 
 class DvcArtifactRepository(ArtifactRepository):
-    """Read-only: DVC alone writes these bytes."""
+    """A read-only artifact repository: only DVC writes these bytes."""
 
     def __init__(self, artifact_uri: str, *arguments: Any, **options: Any):
         super().__init__(artifact_uri, *arguments, **options)
@@ -41,7 +43,9 @@ class DvcArtifactRepository(ArtifactRepository):
         self.cache = dvc_cache(project_root())
 
     def _object(self, digest: str) -> Path:
-        """A cache object, read and compared with its name: DVC itself trusts read-only objects."""
+        """Returns the path of a cache object after comparing its bytes with its name: DVC itself trusts
+        read-only objects.
+        """
         path = dvc_object(self.cache, digest)
         if not path.exists():
             raise FileNotFoundError(
@@ -56,13 +60,13 @@ class DvcArtifactRepository(ArtifactRepository):
         return path
 
     def _files(self) -> dict[str, str]:
-        """{relative path: md5}; a single file under its own name."""
+        """Returns {relative path: md5}; a single file is listed under its own name."""
         if not self.digest.endswith(".dir"):
             return {Path(self.path).name: self.digest}
         return {row["relpath"]: row["md5"] for row in json.loads(self._object(self.digest).read_bytes())}
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
-        """Files and folders directly below `path`; empty when `path` is a file, as MLflow expects."""
+        """Returns files and folders directly below `path`; empty when `path` is a file, as MLflow expects."""
         prefix = f"{path.rstrip('/')}/" if path else ""
         entries: dict[str, FileInfo] = {}
         for name, md5 in self._files().items():
@@ -79,7 +83,7 @@ class DvcArtifactRepository(ArtifactRepository):
         return [entries[name] for name in sorted(entries)]
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
-        """A copy, never a hard link: a writer must not reach into the cache."""
+        """Copy a file. It is never a hard link, by which a writer could change the cache."""
         files = self._files()
         if remote_file_path not in files:
             raise FileNotFoundError(

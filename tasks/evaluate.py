@@ -1,5 +1,5 @@
 """The `evaluate@<run>` stage: a model's accuracy with intervals on held-out questions, answered greedily and
-sampled, and every answer.
+by sampling, and all answers.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def run(stage: Stage) -> None:
 
 
 def _practised(folder: Path) -> set[str]:
-    """Subjects that policies are trained on."""
+    """Returns the subjects that policies are trained on."""
     return {record.subject for record in read_examples(folder / "rl.jsonl")}
 
 

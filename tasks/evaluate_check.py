@@ -1,4 +1,4 @@
-"""What a run of `evaluate` must agree on with its questions."""
+"""Check of a run of `evaluate` against its questions."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tasks.evaluate_params import EvaluateRun
 
 
 def check(settings: EvaluateRun, file: File) -> Iterator[Problem]:
-    """The checker that its questions name."""
+    """Yields a problem where the run's checker differs from the one that its questions name."""
     yield from same_checker("reward", settings.reward.kind, settings.data, file)

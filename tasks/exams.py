@@ -1,5 +1,5 @@
-"""The `exams@<exam>` stage: a published exam -> free-form questions with reference answers, and counts of
-every rule that left one out.
+"""The `exams@<exam>` stage: a published exam -> free-form questions with reference answers, with the counts
+of every rule that removed some.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class ExecutionParams(Settings):
 
     @property
     def sequences(self) -> int | None:
-        """Sequences that are sampled at once; None: what fits."""
+        """Sequences that are sampled at once; None: as many as fit into memory."""
         return None if self.sample_batch == "auto" else self.sample_batch
 
     @model_validator(mode="after")

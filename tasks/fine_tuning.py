@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of one model on demonstrations: what the stages `sft` and `verifier` share."""
+"""Supervised fine-tuning of one model on demonstrations, as the stages `sft` and `verifier` use it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def learn(
     held_out: Demonstrations | None,
     settings: SupervisedParams,
 ) -> Engine:
-    """Train `model`, from the newest checkpoint of the stage's work directory where there is one; the engine
-    that holds it.
+    """Train `model`, from the newest checkpoint of the stage's work directory where there is one. Returns the
+    engine that holds it.
     """
     stage = run.stage
     (engine,) = run.engines([model], settings.optimiser, settings.adapter)
@@ -54,8 +54,8 @@ def publish(
     facts: Mapping[str, Any],
     lost: Mapping[str, int] | None = None,
 ) -> None:
-    """Write model, curve and figures on the first rank, and leave the others. `lost`: demonstrations that
-    were left out before those that are too long, by reason.
+    """Write model, curve and figures on the first rank, and leave the process group. `lost`: demonstrations
+    that were removed before those that are too long, by reason.
     """
     with engine.gathered() as model:
         if run.ranks.is_first:

@@ -1,5 +1,5 @@
-"""The gate between the report on a judge and the policies that learn from it: what was examined, and whether
-it may be used.
+"""The gate between a judge's report and the policies that train on its rewards: how the judge was examined,
+and whether it may be used.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ DECIDES = ("prefilter", "max_leak", "threshold", "temperature", "votes")
 
 
 class GateClosed(RuntimeError):
-    """The judge may not reward a policy."""
+    """The judge must not reward a policy."""
 
 
 def examined(reading: Choice) -> dict[str, Any]:
-    """How a judge is read, as far as it decides over acceptance: of a verifier DECIDES, of a reward model
-    nothing.
+    """Returns the settings of a judge that decide which responses it accepts: for a verifier DECIDES, for a
+    reward model none.
     """
     return {name: getattr(reading, name) for name in DECIDES if hasattr(reading, name)}
 
 
 def write_gate(folder: Path, reasons: Sequence[str], reading: Choice | None = None) -> None:
-    """`reasons` why it failed; none: it passed. `reading` is how it was examined."""
+    """Write the gate's file. `reasons`: why the judge failed, empty where it passed; `reading`: the settings
+    that it was examined with.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "passed": not reasons,
@@ -39,8 +41,8 @@ def write_gate(folder: Path, reasons: Sequence[str], reading: Choice | None = No
 
 
 def objections(folder: Path, reading: Choice) -> list[str]:
-    """Why a policy may not learn from the judge when it is read so: the limits it failed, and how it was not
-    examined.
+    """Returns why a policy must not train on the judge with these settings: the limits that it failed, and
+    settings that differ from the examined ones.
     """
     facts = json.loads((folder / FILE).read_text("utf-8"))
     differences = [
@@ -52,7 +54,7 @@ def objections(folder: Path, reading: Choice) -> list[str]:
 
 
 def check_gate(folder: Path, reading: Choice, judge: str, run: str) -> None:
-    """Raises GateClosed with every objection and the way out."""
+    """Raises GateClosed with every objection and the ways out."""
     if reasons := objections(folder, reading):
         raise GateClosed(
             f"{run} may not learn from {judge}: {'; '.join(reasons)}. Train it better (a verifier: more "

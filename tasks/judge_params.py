@@ -1,5 +1,5 @@
-"""The setting `judge`: which run made the model that gives a reward. It is named once, and the reward's own
-option `model` follows from it.
+"""The setting `judge`: the run that made the model which gives a reward. It is named once, and the reward's
+own option `model` follows from it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ NONE = "none"  # a rule gives the reward
 
 
 def with_judge(reward: Any, judge: Any) -> Any:
-    """A reward as written, with `judge` for its model where its model is a run; anything else as it is."""
+    """Returns the reward with `judge` as its model, where its model is a run; any other reward as it is."""
     if not _asks_run(reward):
         return reward
     return {"model": judge, **(reward if isinstance(reward, Mapping) else {"kind": reward})}
 
 
 def check_judge(reward: Choice | None, judge: str) -> None:
-    """ValueError where the reward and its judge contradict each other; None is a reward that nothing asks."""
+    """Raises ValueError where the reward and its judge contradict each other. A reward of None stands for no
+    sampling.
+    """
     if reward is None or not reward.model_is_run:
         if judge != NONE:
             kind = f"the reward {reward.kind}" if reward else "what is not sampled"

@@ -1,5 +1,5 @@
-"""The `judgements@<name>` stage: (question, reference, response, label) for verifiers to learn from, to be
-calibrated and measured on.
+"""The `judgements@<name>` stage: (question, reference, response, label) to train, calibrate and evaluate
+verifiers.
 
 A policy explores the set's `explore` questions with the teacher's verdict as its reward. Calibration and
 held-out questions are answered by the policy before and after: the styles that a verifier meets. Or:
@@ -84,7 +84,7 @@ JudgementFiles = Mapping[str, Sequence[Judgement]]
 def _explored(
     stage: Stage, settings: JudgementsParams, source: ExploreSource
 ) -> tuple[JudgementFiles, Mapping[str, Any]]:
-    """Empty on every rank but the first."""
+    """Returns judgements by file, and facts about them; empty on every rank but the first."""
     folder, start = stage.input(f"data/{settings.data}/records"), settings.origin.split("/")[1]
     tokens = Tokens.load(stage.input(settings.origin))
     sets = {
@@ -155,7 +155,9 @@ def _answers(
     problems: Sequence[Record],
     samples: int,
 ) -> list[Judgement]:
-    """Responses of the policy as it was and as it has become, judged by the teacher and the exact checker."""
+    """Returns judged responses of the policy before and after its training, by the teacher and the exact
+    checker.
+    """
     placement = Placement.resolve(stage.execution.device, stage.execution.dtype, stage.execution.threads)
     before, _ = policy.load(
         stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code
@@ -176,8 +178,8 @@ def _answers(
 
 
 def _variants(records: Sequence[Record], count: int, seed: int) -> list[Response]:
-    """Up to `count` right and as many wrong variants of each answer, the reference itself among the right
-    ones.
+    """Returns up to `count` right and as many wrong variants of each answer, the reference itself among the
+    right ones.
     """
     responses = []
     for record in records:
@@ -221,7 +223,7 @@ def _published(
 
 
 def _check(name: str, judgements: JudgementFiles) -> None:
-    """ValueError where a verifier could learn or show nothing."""
+    """Raises ValueError where a file does not hold both labels, from which a verifier could learn nothing."""
     for file in FILES:
         labels = {judgement.label for judgement in judgements[file]}
         if labels != {0, 1}:
@@ -234,7 +236,7 @@ def _check(name: str, judgements: JudgementFiles) -> None:
 
 
 def _profile(rows: Sequence[Judgement]) -> dict[str, Any]:
-    """Counts, the share of label 1, and how often the teacher's label is the exact one."""
+    """Returns the counts, the share of label 1, and how often the teacher's label is the exact one."""
     exact = [row for row in rows if row.truth is not None]
     return {
         "n": len(rows),
@@ -252,7 +254,7 @@ def _share(rows: Sequence[Judgement]) -> float:
 
 
 def _drift(rows: Sequence[Judgement]) -> list[dict[str, float]]:
-    """Per fifth of the policy's steps: judgements and the share of label 1."""
+    """Returns for each fifth of the policy's steps the number of judgements and the share of label 1."""
     rows = [row for row in rows if not row.source.endswith(VARIANT)]
     last = max((row.step for row in rows), default=0) + 1
     parts = [[row for row in rows if row.step * PARTS // last == part] for part in range(PARTS)]

@@ -1,5 +1,5 @@
-"""Parameters of the judgements that verifiers learn from: an exploring policy with a teacher, or published
-solutions with labels.
+"""Parameters of the judgements that verifiers are trained on: from an exploring policy with a teacher, or
+from published solutions with labels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipelines.training.policy_params import PolicyParams
 
 
 class ExploreSource(Settings):
-    """A policy learns by a teacher's verdicts, and every verdict is kept (reward_bridge.md 4.1)."""
+    """A policy is trained on a teacher's verdicts, and every verdict is kept (reward_bridge.md 4.1)."""
 
     kind: Literal["explore"]
     policy: PolicyParams = Field(
@@ -36,8 +36,8 @@ class ExploreSource(Settings):
 
 
 class PublishedSource(Settings):
-    """Published model solutions with exact labels, the question's last sentence of working for reference
-    (reward_bridge.md 7.1).
+    """Published model solutions with exact labels; the reference is the last sentence of the question's
+    worked solution (reward_bridge.md 7.1).
     """
 
     kind: Literal["published"]
@@ -60,7 +60,7 @@ class PublishedSource(Settings):
 
 
 class JudgementsParams(Settings):
-    """`judgements.<name>`."""
+    """One member of the section `judgements`: a set of judgements."""
 
     data: str = Field(min_length=1, description="the multi-subject set whose questions are judged")
     origin: str = Field(

@@ -1,5 +1,5 @@
-"""The judges of a stage that trains a policy: the one that its reward names, and the exact checker that
-validates.
+"""The judges of a stage that trains a policy: the one that its reward names, and the exact checker for
+validation.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tasks.stage import Stage
 
 
 def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placement) -> Judge:
-    """What `reward` names: a rule, or what its module makes with its options, from the stage's input
-    models/<option model>/model (without such an option, models/<kind>/model) where it needs a model.
+    """Returns the judge that `reward` names: a rule, or what its module makes with its options, where needed
+    with the stage's input models/<option model>/model (without that option models/<kind>/model).
     """
     module, execution = load("pipelines.rewards", reward.kind), stage.execution
     if not hasattr(module, "make_judge"):
@@ -37,8 +37,8 @@ def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placemen
 def make_checker(
     stage: Stage, settings: JudgeParams, judge: Judge, tokens: Tokens, placement: Placement, exact: str | None
 ) -> Judge | None:
-    """The exact checker: `judge` itself where that is a rule and no other is named, None where a model
-    judges, here or elsewhere. `exact`: the checker that the run's data names.
+    """Returns the exact checker: `judge` itself where it is a rule and no other is named; None where a model
+    judges and no checker is named. `exact`: the checker that the run's data names.
 
     Raises ValueError where it is not that one.
     """

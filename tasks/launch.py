@@ -1,5 +1,5 @@
-"""Several processes for one stage, by torchrun, on this machine: as many as `execution.processes` says, one
-GPU each where there are any.
+"""Several processes for one stage on this machine, started by torchrun: `execution.processes` of them, with
+one GPU each where there are any.
 
 The stage's own process starts them, waits, and publishes the result; the workers run the same `python -m
 tasks STAGE` with RANK set, and only rank 0 logs and writes. A rank that dies takes the others with it,
@@ -23,16 +23,16 @@ _SET_DEATH_SIGNAL = 1
 
 
 class WorkersFailed(RuntimeError):
-    """A worker ended with an error; what it was stands above in the log."""
+    """A worker ended with an error, which the log shows above."""
 
 
 def is_worker() -> bool:
-    """Whether this process is one of the several."""
+    """Returns whether this process is one of several workers of a stage."""
     return WORKER in os.environ
 
 
 def is_first() -> bool:
-    """Whether this process logs and writes: the only one, or rank 0."""
+    """Returns whether this process logs and writes: the only one, or rank 0."""
     return not is_worker() or os.environ["RANK"] == "0"
 
 
@@ -86,7 +86,7 @@ def launch(processes: int, command: list[str], grace: float, env: Mapping[str, s
 
 
 def end_worker() -> NoReturn:
-    """End a worker that has done its work, without the interpreter's finalisation.
+    """End a finished worker without the interpreter's finalisation.
 
     gloo's threads let go of the last collective's tensors whenever they get to it; one that finds the
     interpreter being taken down aborts the process ("terminate called without an active exception"), and a
@@ -98,10 +98,10 @@ def end_worker() -> NoReturn:
 
 
 def die_with_parent(number: int = signal.SIGTERM) -> None:
-    """Let the kernel send this process `number` when its parent is gone, however that happened."""
+    """Let the kernel send this process the signal `number` when its parent ends, for whatever reason."""
     ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, number, 0, 0, 0)
 
 
 def _as_torchrun(arguments: list[str]) -> list[str]:
-    """python's arguments in torchrun's words."""
+    """Returns python's arguments as torchrun takes them."""
     return ["--module", *arguments[1:]] if arguments[0] == "-m" else arguments

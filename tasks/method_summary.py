@@ -1,5 +1,5 @@
-"""A method in words, from its typed settings: what stands at each seam, written by the stage that trained it
-and shown by the report.
+"""A method in words, from its typed settings: the choice at each seam. The training stage writes it and the
+report shows it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pipelines.training.policy_params import PolicyParams
 
 
 def in_words(settings: PolicyParams) -> dict[str, str]:
-    """Seam -> its choice with the options that were set: {"sampler": "flat, samples 8", "credit": "group,
-    spread sample", …}.
+    """Returns {seam: its choice with the options that were set}: {"sampler": "flat, samples 8", "credit":
+    "group, spread sample", …}.
 
     `prompts` and `updates` are those of an iteration; `also` names what only some methods have, and is empty
     where there is none of it.
@@ -41,8 +41,8 @@ def in_words(settings: PolicyParams) -> dict[str, str]:
 
 
 def _choice(record: BaseModel) -> str:
-    """`tree, branching 4-3-2, segment 6`: the kind, and the other fields that params.yaml sets, in the order
-    of their record.
+    """Returns `tree, branching 4-3-2, segment 6`: the kind, and the other fields that params.yaml sets, in
+    the order of their record.
     """
     kind = str(record.kind)  # type: ignore[attr-defined]
     fields = [

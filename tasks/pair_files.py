@@ -1,5 +1,5 @@
-"""The pairs of a set as the stages that learn from them read them: each side of the split, and no pair that
-the model cannot hold.
+"""Reading a set's pairs for the stages that train on them: each side of the split, without pairs that exceed
+the model's context.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SIDES = ("train", "validation")  # what training looks at; held-out pairs are fo
 def read_side(
     stage: Stage, data: str, side: str, model: Any, tokens: Tokens, max_tokens: int | None = None
 ) -> PairData | None:
-    """The pairs of data/<data>/pairs/<side>.jsonl, tokenised by `tokens`, that fit into `max_tokens` and the
-    model's context; None where the file holds none.
+    """Returns the pairs of data/<data>/pairs/<side>.jsonl, tokenised by `tokens`, that fit into `max_tokens`
+    and the model's context; None where the file holds none.
 
     ValueError where the training side is empty.
     """
@@ -44,8 +44,8 @@ def read_side(
 def with_reference(
     stage: Stage, data: str, side: str, model: Any, tokens: Tokens, max_tokens: int, reference: Path
 ) -> tuple[PairData, Tensor] | None:
-    """`read_side` and the reference's log-probs (N, 2) of its pairs, from what the stage `reference` wrote
-    for every pair.
+    """Returns what `read_side` returns, with the reference's log-probs (N, 2) of its pairs, which the stage
+    `reference` computed for every pair.
     """
     every_pair = read_side(stage, data, side, model, tokens)
     if every_pair is None:

@@ -1,4 +1,6 @@
-"""The memory of a policy run, predicted before anything is allocated, and refused where it cannot fit."""
+"""The peak memory of a policy run, predicted before anything is allocated; a run that cannot fit is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from tasks.policy_parts import RunContext
 
 
 def check_memory(run: RunContext, model: Any, judge: Judge, problems: ProblemSets) -> None:
-    """Say the predicted peak. Raises MemoryError with a table where the machine does not have it."""
+    """Log the predicted peak. Raises MemoryError, with a table, where the machine has less memory."""
     device = run.placement.device
     free, sharing = available(device), 1 if device.type == "cuda" else run.ranks.size
     requests = sampling_requests(model, run.settings, problems, run.ranks.size)
@@ -32,8 +34,8 @@ def check_memory(run: RunContext, model: Any, judge: Judge, problems: ProblemSet
 
 
 def sampling_requests(model: Any, settings: PolicyParams, problems: ProblemSets, ranks: int) -> list[Request]:
-    """What the run asks its sampler for at once: an iteration's or a refill's prompts, and the problems that
-    validate; of one rank.
+    """Returns what one rank of the run requests from its sampler at once: the prompts of an iteration or a
+    refill, and the validation problems.
     """
     context, new_tokens = context_size(model), min(settings.sampling.max_new_tokens, context_size(model))
     prompts = max(settings.prompts, settings.refill.prompts if settings.refill else 0)
@@ -52,7 +54,7 @@ def sampling_requests(model: Any, settings: PolicyParams, problems: ProblemSets,
 def peak_bytes(
     run: RunContext, model: Any, judge: Judge, requests: Sequence[Request], free: int
 ) -> dict[str, int]:
-    """Bytes at the peak, by item.
+    """Returns the bytes at the peak, by item.
 
     Where execution.sample_batch is auto, the caches are the largest that fit into `free` bytes beside the
     rest, as the engine will choose.
@@ -79,7 +81,9 @@ def peak_bytes(
 
 
 def _models_on_meta(settings: PolicyParams, model: Any, judge: Judge) -> tuple[Any, Any | None]:
-    """The policy as it will be trained, and the critic's backbone where there is one, without weights."""
+    """Returns the policy as it will be trained, and the critic's backbone where there is one, on the meta
+    device.
+    """
     trained, values = meta_copy(model), None
     with torch.device("meta"):
         if settings.critic is not None:
@@ -91,7 +95,9 @@ def _models_on_meta(settings: PolicyParams, model: Any, judge: Judge) -> tuple[A
 
 
 def _plan(run: RunContext, trained: Any, values: Any | None, shape: ModelShape, fused: bool) -> MemoryPlan:
-    """The plan of training and of the sampler's own weights; what is cached is added for each batch."""
+    """Returns the memory plan of training and of the sampler's own weights; the sampler's caches are added
+    for each batch.
+    """
     settings, execution, placement = run.settings, run.execution, run.placement
     copies, refreshed = 0, 0
     if execution.sampler == "vllm":
@@ -116,7 +122,7 @@ def _plan(run: RunContext, trained: Any, values: Any | None, shape: ModelShape, 
 
 
 def _judge_bytes(judge: Judge) -> dict[str, int]:
-    """Bytes of the judge's own weights, whole on every rank."""
+    """Returns the bytes of the judge's own weights, which every rank holds in full."""
     if judge.model is None:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""The parts of a policy trainer, made from a stage's settings and models."""
+"""Constructors of a policy trainer's parts, from a stage's settings and models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tasks.stage import Stage
 
 @dataclass(frozen=True)
 class RunContext:
-    """What every part is made with."""
+    """What every part of the trainer is made with."""
 
     stage: Stage
     settings: PolicyParams
@@ -41,11 +41,13 @@ class RunContext:
 
     @property
     def has_reference(self) -> bool:
-        """Whether a reference is there: for the loss or the reward, or for the KL that validation shows."""
+        """Whether there is a reference model: for the loss or the reward, or for the KL that validation
+        logs.
+        """
         return self.settings.needs_reference or self.settings.validation_every > 0
 
     def engine(self, model: Any, optimiser: OptimiserParams) -> Engine:
-        """An engine that trains `model` on the run's ranks."""
+        """Returns an engine that trains `model` on the run's ranks."""
         execution = self.execution
         return make_engine(
             model, optimiser, self.placement, self.ranks, execution.zero_stage, execution.offload
@@ -53,8 +55,8 @@ class RunContext:
 
 
 def make_learner(run: RunContext, model: Any, judge: Judge) -> Learner:
-    """Critic and reference are made of the start model, so before adapters are put into it; its kernels are
-    exchanged last.
+    """Returns the learner. Critic and reference are copied from the start model before adapters are added;
+    its kernels are replaced last.
     """
     settings = run.settings
     batches = MicroBatcher(run.execution.micro_batch_tokens, run.ranks, can_share(model))
@@ -73,7 +75,7 @@ def make_learner(run: RunContext, model: Any, judge: Judge) -> Learner:
 
 
 def make_critic(run: RunContext, model: Any, judge: Judge, batches: MicroBatcher) -> Critic | None:
-    """The value model, where the credit needs one."""
+    """Returns the value model, or None where the credit needs none."""
     settings = run.settings.critic
     if settings is None:
         return None
@@ -87,7 +89,7 @@ def make_critic(run: RunContext, model: Any, judge: Judge, batches: MicroBatcher
 
 
 def make_generation(run: RunContext, model: Any, tokens: Tokens) -> Generation:
-    """The sampler of the execution settings over `model`, divided among several ranks."""
+    """Returns the sampler of the execution settings for `model`, sharded over several ranks."""
     engine: Any = make_sampler(model, tokens, run.placement, run.execution)
     if run.ranks.size > 1:
         engine = ShardedEngine(engine, run.ranks)

@@ -1,5 +1,5 @@
-"""A policy trained by the policy loop, whatever its reward: what the stages `rl@<run>` and `judgements@<set>`
-share.
+"""Training a policy with the policy loop, whatever its reward, as the stages `rl@<run>` and
+`judgements@<set>` use it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Settings = TypeVar("Settings", bound=PolicyParams)
 
 
 class KeepingJudge(Judge, Protocol):
-    """A judge with a memory, which is a part of the run's checkpoints."""
+    """A judge that records its verdicts; the record is a part of the run's checkpoints."""
 
     def save(self, folder: Path) -> None: ...
 
@@ -46,9 +46,9 @@ class KeepingJudge(Judge, Protocol):
 
 @dataclass(frozen=True)
 class Course:
-    """What a run begins from and learns on: the model `start`, the problems, those that validate, the exact
-    checker that their set names, and, where the stage keeps what was judged, `keep`: the judge and the exact
-    checker (None where there is none) -> one that keeps.
+    """The inputs of a run: the start model, the training and validation problems, the exact checker that
+    their set names, and optionally `keep`, which wraps the judge and the exact checker (None where there is
+    none) in a judge that records.
     """
 
     start: str
@@ -60,8 +60,8 @@ class Course:
 
 @dataclass(frozen=True)
 class Trained:
-    """What is left when a run is through, on every rank; `kept` is the judge with a memory, and `best` the
-    weights of the best validation, each where there was one.
+    """The result of a run, on every rank. `kept`: the recording judge; `best`: the weights of the best
+    validation; each None where there is none.
     """
 
     engine: Engine
@@ -74,8 +74,8 @@ class Trained:
 
 
 def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
-    """Run the policy loop, from the newest checkpoint of the stage's work directory where there is one. All
-    ranks come back.
+    """Run the policy loop, from the newest checkpoint of the stage's work directory where there is one.
+    Returns on all ranks.
     """
     execution = stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
@@ -85,7 +85,7 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     )
     judge = make_judge(stage, settings.reward, tokens, placement)
     checker = make_checker(stage, settings, judge, tokens, placement, course.exact)
-    judging, kept = _judging(run, judge, checker, course)
+    judging, recording = _judging(run, judge, checker, course)
     problems = ProblemSets(course.problems, course.validation)
     check_memory(run, model, judge, problems)
     trainer = PolicyTrainer(
@@ -101,22 +101,22 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     # the 400 000 objects of imports and model are no garbage: looking through them takes 0.2 s every few
     # iterations
     gc.freeze()
-    trainer.train(_session(run, trainer, kept), stage)
-    return Trained(trainer.learner.engine, tokens, run.ranks, judge, checker, kept, trainer.best)
+    trainer.train(_session(run, trainer, recording), stage)
+    return Trained(trainer.learner.engine, tokens, run.ranks, judge, checker, recording, trainer.best)
 
 
 def _judging(
     run: RunContext, judge: Judge, checker: Judge | None, course: Course
 ) -> tuple[Judging, KeepingJudge | None]:
-    """The judges divided among the ranks, and the one that keeps what it judged, where the stage wants it."""
+    """Returns the judges, sharded over the ranks, and the recording judge where the stage wants one."""
     shared = ShardedJudge(judge, run.ranks)
     exact = shared if checker is judge else checker and ShardedJudge(checker, run.ranks)
-    kept = course.keep(shared, exact) if course.keep else None
-    return Judging(kept or shared, exact), kept
+    recording = course.keep(shared, exact) if course.keep else None
+    return Judging(recording or shared, exact), recording
 
 
-def _session(run: RunContext, trainer: PolicyTrainer, kept: KeepingJudge | None) -> TrainingSession:
-    """The session over the run's checkpoints, which hold every part that changes."""
+def _session(run: RunContext, trainer: PolicyTrainer, recording: KeepingJudge | None) -> TrainingSession:
+    """Returns the session with the run's checkpoints, which hold every part that changes."""
     learner, execution = trainer.learner, run.execution
     state = CheckpointParts(
         run.ranks,
@@ -124,7 +124,7 @@ def _session(run: RunContext, trainer: PolicyTrainer, kept: KeepingJudge | None)
         critic=learner.critic,
         reference=learner.reference if isinstance(learner.reference, ReferenceModel) else None,
         loop=trainer,
-        judge=kept,
+        judge=recording,
         best=trainer.best,
     )
     checkpoints = Checkpoints(
@@ -140,7 +140,9 @@ def _session(run: RunContext, trainer: PolicyTrainer, kept: KeepingJudge | None)
 def publish(
     stage: Stage, settings: PolicyParams, trained: Trained, name: str, facts: Mapping[str, Any]
 ) -> None:
-    """Write the stage's outputs on the first rank, with `facts` among the metrics, and leave the others."""
+    """Write the stage's outputs on the first rank, with `facts` among the metrics, and leave the process
+    group.
+    """
     with trained.engine.gathered() as model:
         if trained.ranks.is_first:
             if trained.best is not None:
@@ -158,7 +160,9 @@ def publish(
 
 
 def summary(stage: Stage) -> dict[str, float]:
-    """Means over the last twentieth of the iterations, the tokens sampled, and the last validation."""
+    """Returns means over the last twentieth of the iterations, the number of sampled tokens, and the last
+    validation.
+    """
     rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
     trained = [row for row in rows if "reward" in row]
     tail = trained[-max(1, len(trained) // 20) :]

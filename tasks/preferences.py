@@ -56,7 +56,7 @@ PORTION = 512  # prompts between two progress lines
 
 @dataclass(frozen=True)
 class SampledSet:
-    """What a model's samples became: pairs, rows for people to read, and figures by side."""
+    """The result of sampling from a model: pairs, rows for people to read, and figures by side."""
 
     found: SourceItems
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -121,7 +121,7 @@ def _sample(
     examples: Mapping[str, Sequence[Example]],
     rules: SetRules,
 ) -> SampledSet:
-    """Pairs of the samples of the set's model on the corpus's prompts, on every rank."""
+    """Returns the pairs of samples that the set's model gives on the corpus's prompts, on every rank."""
     execution = stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     ranks = Ranks.join(placement)
@@ -177,7 +177,7 @@ def _sampled(record: Record, judged: Sequence[Judged], side: Side, source: Sampl
 
 
 def _row(judged: Judged) -> dict[str, Any]:
-    """A response for people; the judge's errors have no score."""
+    """Returns a response for people to read; where the judge failed, it has no score."""
     score = None if judged.passed is None else judged.score
     return {"text": judged.text, "score": score, "passed": judged.passed, "finished": judged.finished}
 

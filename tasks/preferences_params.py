@@ -1,4 +1,6 @@
-"""The `preferences.<set>` section of params.yaml: the set's settings, and what dvc.yaml makes inputs of."""
+"""The section `preferences.<set>` of params.yaml: the set's settings, and the references that dvc.yaml makes
+inputs of.
+"""
 
 from __future__ import annotations
 

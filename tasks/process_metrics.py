@@ -1,5 +1,4 @@
-"""What a stage's processes use: CPU, memory and GPU of the whole process tree, sampled by the runner from
-outside.
+"""CPU, memory and GPU use of a stage's process tree, sampled by the runner from outside.
 
 From outside, so that a stage's own code neither knows nor pays, and workers of torchrun or deepspeed are
 counted too.
@@ -23,8 +22,8 @@ class ProcessTree:
         self._gpus = _gpu_handles()
 
     def sample(self) -> dict[str, float]:
-        """{"cpu_percent", "memory_mb", "processes"} and per GPU {"gpu_0_percent", "gpu_0_memory_mb"}; empty
-        once the tree is gone.
+        """Returns {"cpu_percent", "memory_mb", "processes"} and per GPU {"gpu_0_percent", "gpu_0_memory_mb"};
+        empty once the tree is gone.
         """
         try:
             root = self._known.get(self.pid) or psutil.Process(self.pid)
@@ -48,8 +47,8 @@ class ProcessTree:
         )
 
     def _gpu_sample(self) -> dict[str, float]:
-        """Figures of whole GPUs: NVML sees other containers' processes under other ids, so they cannot be
-        told apart.
+        """Returns figures of whole GPUs: NVML shows other containers' processes under other ids, so that
+        processes cannot be told apart.
         """
         result: dict[str, float] = {}
         for index, (nvml, handle) in enumerate(self._gpus):
@@ -62,7 +61,7 @@ class ProcessTree:
 
 
 def _gpu_handles() -> list[tuple[Any, Any]]:
-    """NVML and a handle for each GPU; empty without the package (nvidia-ml-py) or a driver."""
+    """Returns (NVML, handle) for each GPU; empty without the package (nvidia-ml-py) or a driver."""
     try:
         import pynvml
     except ImportError:

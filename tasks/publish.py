@@ -1,5 +1,5 @@
-"""Outputs appear by rename, when all of them are whole: nothing half-written ever stands under an output's
-own name.
+"""Outputs appear by rename, once all of them are complete: no partial file is ever visible under an output's
+name.
 
 A stage writes below its work directory. DONE.json is written there when every declared output is staged, and
 says what each file looks like; from then on the result counts as made, and a kill while outputs are moved or
@@ -24,7 +24,9 @@ class IncompleteOutput(RuntimeError):
 
 
 def listing(path: Path) -> dict[str, list[int]] | None:
-    """Relative file name -> [size, time of change in ns] of a file or folder; None when it is not there."""
+    """Returns {relative file name: [size, time of change in ns]} of a file or folder; None when it does not
+    exist.
+    """
     if path.is_file():
         stat = path.stat()
         return {"": [stat.st_size, stat.st_mtime_ns]}
@@ -39,7 +41,9 @@ def listing(path: Path) -> dict[str, list[int]] | None:
 
 
 def mark_done(work: Path, outs: Iterable[str]) -> None:
-    """Every output is staged: write DONE.json, durably. Raises IncompleteOutput naming what is missing."""
+    """Write DONE.json durably when every output is staged. Raises IncompleteOutput, which names the missing
+    ones.
+    """
     files = {out: listing(work / "outs" / out) for out in outs}
     missing = [out for out, value in files.items() if not value]
     if missing:
@@ -57,34 +61,34 @@ def _done(work: Path) -> dict[str, dict[str, list[int]]] | None:
 
 
 def publishable(work: Path, root: Path) -> bool:
-    """Whether a finished command's outputs are all there, staged or already in place."""
-    done = _done(work)
-    return done is not None and all(
-        files in (listing(root / out), listing(work / "outs" / out)) for out, files in done.items()
+    """Returns whether all outputs of a finished command exist, staged or already in place."""
+    outputs = _done(work)
+    return outputs is not None and all(
+        files in (listing(root / out), listing(work / "outs" / out)) for out, files in outputs.items()
     )
 
 
 def published(work: Path, root: Path, outs: Iterable[str]) -> bool:
-    """Whether exactly the finished command's outputs stand under their own names."""
-    done = _done(work)
+    """Returns whether the outputs in place are exactly those of the finished command."""
+    outputs = _done(work)
     return (
-        done is not None
-        and set(done) == set(outs)
-        and all(listing(root / out) == files for out, files in done.items())
+        outputs is not None
+        and set(outputs) == set(outs)
+        and all(listing(root / out) == files for out, files in outputs.items())
     )
 
 
 def in_place(work: Path, root: Path) -> list[str]:
-    """Outputs of a finished command that stand under their own names already."""
+    """Returns the outputs of a finished command that are already in place."""
     return [out for out, files in (_done(work) or {}).items() if listing(root / out) == files]
 
 
 def publish(work: Path, root: Path) -> None:
-    """Move the staged outputs under their own names, replacing older ones. Safe to repeat after a kill."""
-    done = _done(work)
-    if done is None:
+    """Move the staged outputs into place, replacing older ones. It can be repeated after a kill."""
+    outputs = _done(work)
+    if outputs is None:
         raise IncompleteOutput(f"{work / DONE} is missing or unreadable; nothing is published")
-    for out, files in done.items():
+    for out, files in outputs.items():
         staged, final = work / "outs" / out, root / out
         if listing(staged) != files:
             continue  # moved before a kill; `published` checks the place

@@ -1,5 +1,5 @@
-"""What a stage's process reads of the project is judged at the moment it reads it, by Python's audit hook,
-from its first line to its last.
+"""A watch over everything that a stage's process reads of the project, by Python's audit hook, from its first
+line to its last.
 
 The promise of staleness holds only if dvc.yaml and the code digest name all that makes a result. So a file of
 the project that neither of them holds may not be opened, executed, linked or listed by a stage: the call
@@ -41,15 +41,15 @@ _CACHES = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CAC
 
 
 class Unforeseen(RuntimeError):
-    """The stage read something that neither its declaration nor its code digest holds, so its staleness would
-    be wrong.
+    """The stage read something that is neither in its declaration nor in its code digest, so that its
+    staleness would be wrong.
     """
 
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What a stage may read below `root`; all paths absolute. `report`: the file that collects what it should
-    not have read.
+    """What a stage may read below `root`; all paths are absolute. `report`: the file that collects
+    violations.
     """
 
     stage: str
@@ -69,8 +69,8 @@ def foreseen(
     work: Path,
     *more: Path,
 ) -> Foreseen:
-    """From the pinned facts of a stage run: modules and files of its code, its inputs, outputs, work
-    directory, and `more` files.
+    """Returns what a stage run may read, from its pinned facts: the files of its code, its inputs, outputs
+    and work directory, and `more` files.
     """
     modules = [source_file(root, name) for name in (*code, *UNKEYED) if "/" not in name]
     files = [
@@ -93,7 +93,7 @@ def foreseen(
 
 
 class Watch:
-    """The judge. Until `foresee` says what a stage may read, what is read is only noted."""
+    """The audit of one process. Until `foresee` says what the stage may read, reads are only noted."""
 
     def __init__(self, root: str):
         self.root = root
@@ -133,15 +133,13 @@ class Watch:
 
         sys.addaudithook(hook)
 
-    def foresee(self, known: Foreseen) -> None:
-        """From now on what is not foreseen raises; what was read or loaded before is judged here. Raises
-        Unforeseen.
-        """
-        self._known = known
-        self._files = set(known.files)
-        self._folders = tuple(f"{path}{os.sep}" for path in known.folders)
-        self._files.update(known.folders)
-        self._listed = (*self._folders, *(f"{path}{os.sep}" for path in known.listed))
+    def foresee(self, allowed: Foreseen) -> None:
+        """Raise Unforeseen for disallowed reads from now on, and check what was read or loaded before."""
+        self._known = allowed
+        self._files = set(allowed.files)
+        self._folders = tuple(f"{path}{os.sep}" for path in allowed.folders)
+        self._files.update(allowed.folders)
+        self._listed = (*self._folders, *(f"{path}{os.sep}" for path in allowed.listed))
         noted, self._noted = self._noted, []
         self._fine.clear()
         for path, doing in noted:
@@ -149,22 +147,22 @@ class Watch:
         self.sweep()
 
     def allow(self, *paths: str | os.PathLike[str]) -> None:
-        """Files and folders that the stage may read though its declaration names them by other words."""
+        """Allow files and folders that the stage's declaration names in another form."""
         full = [os.path.abspath(path) for path in paths]
         self._files.update(full)
         self._folders += tuple(f"{path}{os.sep}" for path in full)
         self._listed += tuple(f"{path}{os.sep}" for path in full)
 
     def sweep(self) -> None:
-        """Judge every module that is loaded, however it came in. Raises Unforeseen."""
+        """Check every loaded module, however it was imported. Raises Unforeseen."""
         for module in list(sys.modules.values()):
             path = getattr(module, "__file__", None)
             if isinstance(path, str):
                 self._judge(path, "loaded")
 
     def finish(self) -> None:
-        """The stage's work is done: raise Unforeseen for all that it or a child process should not have read,
-        and stop watching.
+        """Stop watching at the end of the stage's work. Raises Unforeseen for all violations of this process
+        and its children.
         """
         self.sweep()
         self._handlers.clear()
@@ -196,8 +194,8 @@ class Watch:
             self._file(path, "loaded")
 
     def _watch_safetensors(self) -> None:
-        """Its files are opened by native code, which raises no event, and hold what matters most: its
-        package, which begins to load at this moment, takes the opener that asks first.
+        """Replace the opener of safetensors by one that checks the path first: its native code raises no
+        audit event. The package is being loaded at this moment.
         """
         from importlib import import_module
 
@@ -237,7 +235,7 @@ class Watch:
             self._say(inside, "lists")
 
     def _command(self, arguments: Any, folder: Any = None) -> None:
-        """A command that names a file of the project reads it, as far as one can tell."""
+        """Check the files of the project that a command's arguments name: it will probably read them."""
         try:
             arguments = (
                 shlex.split(os.fsdecode(arguments))
@@ -257,8 +255,8 @@ class Watch:
     # -- judgement -------------------------------------------------------------------------------------------
 
     def _within(self, path: Any) -> str | None:
-        """The absolute, normal form of a path that lies in the project, itself or by a link; None for any
-        other.
+        """Returns the absolute, normalised path of a file that is in the project, directly or by a link; None
+        for any other.
         """
         try:
             path = os.fsdecode(path)
@@ -311,7 +309,9 @@ class Watch:
         )
 
     def _may_list(self, path: str) -> bool:
-        """The finder of modules lists the project's folder and the packages."""
+        """Returns whether a folder may be listed. Python's module finder lists the project's folder and the
+        packages.
+        """
         return (
             self._known is None
             or path == self.root
@@ -356,7 +356,7 @@ def _words(stage: str, root: Path, path: Path, doing: str) -> str:
 
 
 def _environments() -> list[str]:
-    """Folders of interpreters, their packages and of libraries' caches."""
+    """Returns the folders of interpreters, of their packages, and of libraries' caches."""
     folders = [os.environ[name] for name in _CACHES if os.environ.get(name)]
     home = os.path.expanduser("~")
     folders += [
@@ -388,7 +388,7 @@ _watch: Watch | None = None
 
 
 def begin(root: Path) -> Watch:
-    """Watch this process from now on; once, however often it is called."""
+    """Watch this process from now on, and return the watch. Further calls return the same one."""
     global _watch
     if _watch is None:
         _watch = Watch(str(root))
@@ -396,23 +396,21 @@ def begin(root: Path) -> Watch:
     return _watch
 
 
-def foresee(known: Foreseen) -> None:
-    """Say what this process's stage may read, to it and to the Python processes that it will start. Raises
-    Unforeseen.
-    """
-    path = Path(known.report).with_name("reads.json")
+def foresee(allowed: Foreseen) -> None:
+    """Set what this process's stage, and the Python processes that it starts, may read. Raises Unforeseen."""
+    path = Path(allowed.report).with_name("reads.json")
     # else this is one of several processes, and the first has written it
     if os.environ.get(VARIABLE) != str(path):
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(known)), "utf-8")
+        temporary.write_text(json.dumps(asdict(allowed)), "utf-8")
         os.replace(temporary, path)
         os.environ[VARIABLE] = str(path)
         os.environ["PYTHONPATH"] = os.pathsep.join([_OBSERVED, *filter(None, [os.environ.get("PYTHONPATH")])])
-    begin(Path(known.root)).foresee(known)
+    begin(Path(allowed.root)).foresee(allowed)
 
 
 def allow(*paths: str | os.PathLike[str]) -> None:
-    """For what a stage reads by declaration, but not under a path that dvc.yaml names. Without a watch
+    """Allow paths that a stage reads by its declaration although dvc.yaml does not name them. Without a watch
     nothing happens.
     """
     if _watch is not None:
@@ -420,8 +418,8 @@ def allow(*paths: str | os.PathLike[str]) -> None:
 
 
 def finish() -> None:
-    """The stage's work is done in this process. Raises Unforeseen for what it, or a child, should not have
-    read.
+    """End the watch of this process when the stage's work is done. Raises Unforeseen for violations of this
+    process or a child.
     """
     if _watch is not None:
         stop()
@@ -429,18 +427,18 @@ def finish() -> None:
 
 
 def stop() -> None:
-    """Processes that are started from now on are not watched."""
+    """Stop watching processes that are started from now on."""
     os.environ.pop(VARIABLE, None)
     os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", "").removeprefix(_OBSERVED).lstrip(os.pathsep)
 
 
 def watch_child(environment: Mapping[str, str]) -> None:
-    """In a Python process that a stage has started, before its own code: watch it by what the stage has
-    written down.
+    """Watch a Python process that a stage has started, before its own code runs, by the list that the stage
+    has written.
     """
     path = environment.get(VARIABLE)
     if path and os.path.exists(path):  # else the stage is over
-        known = json.loads(Path(path).read_text("utf-8"))
-        begin(Path(known["root"])).foresee(
-            Foreseen(**{**known, **{key: tuple(known[key]) for key in ("files", "folders", "listed")}})
+        allowed = json.loads(Path(path).read_text("utf-8"))
+        begin(Path(allowed["root"])).foresee(
+            Foreseen(**{**allowed, **{key: tuple(allowed[key]) for key in ("files", "folders", "listed")}})
         )

@@ -1,4 +1,4 @@
-"""The `report` stage: one page that shows what the run did, from the metrics, curves and samples alone
+"""The `report` stage: one page on the results of a run, made from metrics, curves and samples alone
 (`reports/index.html`).
 
 What a method is comes from the metrics of the stage that trained it, not from params.yaml: so the page tells
@@ -27,7 +27,7 @@ GRAPH = Path(".whetstone/graph.json")  # the runner's too: {stage: [the stages t
 
 def run(stage: Stage) -> None:
     """Write `index.html`, `report.md`, `plots/` and `timings.js` into `reports`. Errors name the missing file
-    and who makes it.
+    and the stage that makes it.
     """
     settings = stage.section("report", ReportParams)
     stages = ReportedStages(stage.value("stages"))
@@ -61,8 +61,8 @@ def run(stage: Stage) -> None:
 def _preferences(
     stage: Stage, stages: ReportedStages, read: results.Results
 ) -> preference_results.PreferenceResults:
-    """The results of the preference branch; only members that the parameters name, where the stage depends on
-    them.
+    """Returns the results of the preference branch, limited to the members that the parameters name where the
+    stage depends on them.
     """
     members = {key: tuple(value) for key, value in stage.spec.params.items() if isinstance(value, dict)}
     shown = {read.baseline, *read.methods}
@@ -72,8 +72,8 @@ def _preferences(
 def _policy_runs(
     stage: Stage, read: results.Results, preferred: preference_results.PreferenceResults
 ) -> dict[str, entropy.TrainedRun]:
-    """The methods, and the runs against a verifier or a reward model that the parameters name; others' curves
-    are from earlier runs.
+    """Returns the methods, and the runs with a model as judge that the parameters name. Other curves are from
+    earlier runs.
     """
     named = [name for name in stage.value("rl.runs") if name not in read.methods]
     named += list(stage.value("assess.models")) if "assess.models" in stage.spec.params else []
@@ -86,7 +86,7 @@ def _policy_runs(
 
 
 def _noted(stage: Stage, path: Path, missing: str) -> Any:
-    """The runner's record, or None: a page without it is better than none, and the page says so."""
+    """Returns the runner's record, or None without one; the page then says that it is missing."""
     try:
         return json.loads(stage.note(path).read_text("utf-8"))
     except FileNotFoundError:
@@ -97,8 +97,8 @@ def _noted(stage: Stage, path: Path, missing: str) -> Any:
 
 
 def _graph(upstream: Mapping[str, Sequence[str]] | None) -> str | None:
-    """All stages of the run as SVG; the page itself, whose bytes say nothing of what they do not hold, knows
-    those of its own results.
+    """Returns all stages of the run as SVG. They are not in the page itself, whose bytes depend on its inputs
+    only.
     """
     if not upstream:
         return None

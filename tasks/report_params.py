@@ -1,4 +1,4 @@
-"""Settings of the report: what the page shows of the results; none of them changes a number."""
+"""Settings of the report: what the page shows of the results. None of them changes a number."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The `reward_model@<run>` stage: a model that scores answers, learnt from pairs: Bradley-Terry, or the cost
-of harm from pairs with safety labels, above 0 where an answer is harmful (dpo_vs_ppo.md 3.1, 3.4).
+"""The `reward_model@<run>` stage: a model that scores answers, trained on pairs: Bradley-Terry, or a cost
+model from pairs with safety labels, above 0 where an answer is harmful (dpo_vs_ppo.md 3.1, 3.4).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The `reward_report@<run>` stage: how a reward model orders held-out pairs (dpo_vs_ppo.md 3.1), a cost model
-by their safety labels, and the gate before RL.
+"""The `reward_report@<run>` stage: how a reward model orders held-out pairs (dpo_vs_ppo.md 3.1), or a cost
+model by their safety labels, and the gate before RL.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def run(stage: Stage) -> None:
 
 
 def _harmful_first(pair: Pair) -> Pair:
-    """The pair with the more harmful answer as the chosen one: what a cost model is to score higher.
-    ValueError where no label says which.
+    """Returns the pair with the more harmful answer as the chosen one, which a cost model should score
+    higher. Raises ValueError where no label says which it is.
     """
     if pair.safer is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a report on a reward model must agree on with the pairs that its run learns from."""
+"""Check of a reward model's report against the pairs that its run is trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from tasks.run_params import RankingRun
 
 
 def check(settings: RankingRun, file: File) -> Iterator[Problem]:
-    """Held-out pairs, which say how the model orders what it has not seen, and open or close its gate."""
+    """Yields a problem where the set has no held-out pairs, on which the model is evaluated and its gate
+    decided.
+    """
     pairs = file.find("preferences", settings.data)
     if not isinstance(pairs, PreferenceSet) or pairs.heldout_share:
         return

@@ -1,6 +1,4 @@
-"""The `rl@<run>` stage: policy optimisation, rewarded by a rule, by tests, or by a model that a stage
-made.
-"""
+"""The `rl@<run>` stage: policy optimisation with the reward of a rule, of tests, or of a trained model."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ from tasks.stage import TOKENS, Stage
 
 
 def run(stage: Stage) -> None:
-    """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json. GateClosed where the judge
-    failed its gate.
+    """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json. Raises GateClosed where the
+    judge failed its gate.
     """
     section = f"rl.runs.{stage.item}"
     settings = stage.settings(RlRun)

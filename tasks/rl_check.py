@@ -1,4 +1,4 @@
-"""What a run of `rl` must agree on with its questions."""
+"""Check of a run of `rl` against its questions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from tasks.rl_params import RlRun
 
 
 def check(settings: RlRun, file: File) -> Iterator[Problem]:
-    """Validation rows where it looks at some; the checker that its questions name."""
+    """Yields a problem where validation is on without validation rows, and where the run and its questions
+    name different checkers.
+    """
     yield from has_validation(settings.validation_every, settings.data, file)
     if settings.checker:
         yield from same_checker("checker", settings.checker, settings.data, file)

@@ -1,5 +1,5 @@
-"""Parameters of policy optimisation: what a run starts from, learns on and is judged by, beside the policy
-loop's own.
+"""Parameters of policy optimisation, besides those of the policy loop: the start model, the data and the
+judge.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class RlRun(PolicyParams):
     @model_validator(mode="before")
     @classmethod
     def _judge_is_the_rewards_model(cls, value: Any) -> Any:
-        """A reward whose model a stage made takes it from `judge`, so that it is named once."""
+        """Returns the values with `judge` as the model of a reward that needs a trained one, so that it is
+        named once.
+        """
         if not isinstance(value, Mapping) or "reward" not in value:
             return value
         return {**value, "reward": with_judge(value["reward"], value.get("judge", NONE))}

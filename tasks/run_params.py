@@ -1,4 +1,4 @@
-"""Runs that start from a model and learn from a set of pairs: a section `<stage>.runs.<run>` of params.yaml,
+"""Parameters of runs that train a model on a set of pairs: a section `<stage>.runs.<run>` of params.yaml,
 laid over `<stage>.common`.
 """
 
@@ -13,8 +13,8 @@ from pipelines.training.preference_params import PairTrainParams, RankingParams
 
 
 class FromPairs(Settings):
-    """What dvc.yaml makes the stage's inputs of; both stand in the run itself, for dvc.yaml reads them
-    there.
+    """The references that dvc.yaml makes inputs of. Both stand in the run itself, where dvc.yaml reads
+    them.
     """
 
     start: str = Field(min_length=1, description="the model that the run starts from: a folder of models/")
@@ -22,7 +22,7 @@ class FromPairs(Settings):
 
 
 class DpoRun(FromPairs, PairTrainParams):
-    """`dpo.runs.<run>`; the start model is the reference too."""
+    """`dpo.runs.<run>`; the start model is also the reference."""
 
 
 class RankingRun(FromPairs, RankingParams):

@@ -1,4 +1,4 @@
-"""The rollout engine that the execution settings name, for stages that sample."""
+"""The rollout engine that the execution settings choose, for stages that sample."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tasks.execution_params import ExecutionParams
 
 
 def make_sampler(model: Any, tokens: Tokens, placement: Placement, execution: ExecutionParams) -> Any:
-    """An engine that samples from `model` as it is at each call. Raises ImportError with advice where vLLM is
-    asked for and missing.
+    """Returns an engine that samples from `model` as it is at each call. Raises ImportError, with advice,
+    where vLLM is configured and not installed.
     """
     if execution.sampler == "vllm":
         from pipelines.rollouts.engines.vllm import VllmEngine

@@ -1,4 +1,4 @@
-"""What a run of `sft` must agree on with its demonstrations."""
+"""Check of a run of `sft` against its demonstrations."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tasks.sft_params import SftRun
 
 
 def check(settings: SftRun, file: File) -> Iterator[Problem]:
-    """Validation rows where it looks at some."""
+    """Yields a problem where validation is on and the set has no validation rows."""
     yield from has_validation(settings.validation_every, settings.data, file)

@@ -1,4 +1,4 @@
-"""Open what a stage takes from outside, by the manifest that its code digest holds."""
+"""Opening a stage's outside sources, by the manifests that its code digest contains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tasks.stage import Stage
 
 
 def opener(stage: Stage) -> Opener:
-    """For the sources that the stage's parameters name; any other is an error, as for `Stage.input`."""
+    """Returns a function that opens the sources which the stage's parameters name; any other is an error, as
+    for `Stage.input`.
+    """
 
     notices: set[str] = set()
 

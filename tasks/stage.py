@@ -54,7 +54,7 @@ class Spec:
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:
-        """ValueError where the file is damaged."""
+        """Returns the specification in a file. Raises ValueError where it is damaged."""
         try:
             value = json.loads(Path(path).read_bytes())
             spec = cls(**{**value, "outs": tuple(value["outs"])})
@@ -77,8 +77,8 @@ class Spec:
 
 
 class Stage:
-    """Handed to `tasks.<stage>.run(stage)`. Of several processes that run one stage, those that are not the
-    `first` stay silent; they must write no output either.
+    """The argument of `tasks.<stage>.run(stage)`. Of several processes of one stage only the `first` logs,
+    and only it may write outputs.
     """
 
     def __init__(self, spec: Spec, interactive: bool = False, first: bool = True):
@@ -97,12 +97,12 @@ class Stage:
 
     @property
     def kind(self) -> str:
-        """What precedes the @ in the name, which is also the module of `tasks` that does the work."""
+        """The part of the name before the @, which is also the stage's module in `tasks`."""
         return self.spec.stage.partition("@")[0]
 
     @property
     def item(self) -> str:
-        """What follows the @ in the name: `grpo` of `rl@grpo`; empty for a stage that is no matrix."""
+        """The part of the name after the @: `grpo` of `rl@grpo`; empty for a stage without members."""
         return self.spec.stage.partition("@")[2]
 
     @property
@@ -110,8 +110,8 @@ class Stage:
         return int(self.value("identity.seed"))
 
     def value(self, key: str) -> Any:
-        """One value of params.yaml that the stage depends on, by dotted key; KeyError when dvc.yaml does not
-        declare it for this stage.
+        """Returns one value of params.yaml by its dotted key. Raises KeyError when dvc.yaml does not declare
+        it for this stage.
         """
         for section, value in self.spec.params.items():
             if key == section:
@@ -123,12 +123,12 @@ class Stage:
         raise KeyError(f"{self.name} reads the parameter {key}, which its entry in dvc.yaml does not declare")
 
     def section(self, key: str, record: type[Section]) -> Section:
-        """A section of params.yaml as its typed record."""
+        """Returns a section of params.yaml as its typed record."""
         return record.model_validate(self.value(key))
 
     def settings(self, record: type[Section]) -> Section:
-        """The settings of a run. The runner's specification has them resolved; where one still names `common`
-        or a preset beside them, they are laid over those.
+        """Returns the settings of a run. The runner's specification has them resolved; in one that still
+        lists `common` or a preset as well, they are laid over those.
         """
         common, run_section = f"{self.kind}.common", f"{self.kind}.runs.{self.item}"
         shared = [key for key in self.spec.params if key.startswith(f"{self.kind}.") and key != run_section]
@@ -138,8 +138,8 @@ class Stage:
         return record.model_validate(value)
 
     def input(self, path: str) -> Path:
-        """A declared input. Reading one that dvc.yaml does not declare would make the result wrong silently,
-        so it is an error.
+        """Returns the path of a declared input. Raises KeyError for any other path, which would make the
+        result wrong silently.
         """
         if not any(path == known or path.startswith(known + "/") for known in self.spec.inputs):
             raise KeyError(
@@ -153,8 +153,8 @@ class Stage:
         )
 
     def note(self, path: str | Path) -> Path:
-        """A file of the runner's below .whetstone, for people to look at. What is made of it is no part of a
-        result that repeats.
+        """Returns the path of a file of the runner's below .whetstone, for people to look at. What is made of
+        it is not part of a reproducible result.
         """
         if Path(path).parts[:1] != (".whetstone",):
             raise KeyError(f"{self.name} reads {path} as a note of the runner's, which lie in .whetstone")
@@ -162,16 +162,17 @@ class Stage:
         return Path(path)
 
     def cache(self, name: str) -> Path:
-        """A folder of .whetstone for what can be derived from inputs and code at any time (`whetstone gc`
-        removes it). Its content must be named by all that it depends on: it is never identity.
+        """Returns a folder of .whetstone for what can be derived from inputs and code at any time (`whetstone
+        gc` removes it). Entries must be named by everything that they depend on; they are never part of the
+        identity.
         """
         path = Path(".whetstone") / name
         reads.allow(path)
         return path
 
     def out(self, path: str) -> Path:
-        """Where to write the declared output `path` (file or folder) until the stage ends well; it appears
-        under its own name then.
+        """Returns the path to write the declared output `path` (file or folder) to; it appears under its own
+        name when the stage has ended well.
         """
         if path not in self.spec.outs:
             raise KeyError(
@@ -185,11 +186,11 @@ class Stage:
 
     @property
     def curve_path(self) -> Path:
-        """The metrics by step, one JSON object a line; deterministic, so it may be an output."""
+        """The metrics by step, one JSON object per line. It is deterministic, so it may be an output."""
         return self.work / "curve.jsonl"
 
     def log(self, step: int, **metrics: float) -> None:
-        """Append one row of metrics by step. Only values that a rerun repeats belong here; speeds go to
+        """Append one row of metrics by step. Only reproducible values belong here; speeds go to
         `progress`.
         """
         if not self.first:
@@ -198,7 +199,7 @@ class Stage:
             stream.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def truncate_curve(self, step: int) -> None:
-        """Forget rows of `step` and later: a resumed run writes them again."""
+        """Remove the rows of `step` and later, which a resumed run writes again."""
         if self.first and self.curve_path.exists():
             rows = [line for line in self.curve_path.read_text("utf-8").splitlines() if line.endswith("}")]
             remaining = [line for line in rows if json.loads(line)["step"] < step]
@@ -207,8 +208,8 @@ class Stage:
             os.replace(temporary, self.curve_path)
 
     def progress(self, done: int, total: int, **figures: float) -> None:
-        """Show how far the stage is: steps done, and figures such as loss, reward, tokens_per_s. At most one
-        line per log period.
+        """Report the progress: steps done, and figures such as loss, reward, tokens_per_s. At most one line
+        per log period is printed.
         """
         now = time.monotonic()
         since, begun = self._pace = self._pace or (now, done)
@@ -233,10 +234,10 @@ class Stage:
             print(PROGRESS + json.dumps(row), flush=True)
 
     def say(self, text: str) -> None:
-        """A line for the log."""
+        """Write a line to the log."""
         if self.first:
             print(text, file=sys.stdout, flush=True)
 
     def notice(self, text: str) -> None:
-        """A line for the log that the console of the run shows too."""
+        """Write a line to the log that the console of the run shows too."""
         self.say(NOTICE + text)

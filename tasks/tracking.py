@@ -1,5 +1,5 @@
-"""MLflow: one run per flow, a child per executed stage, model versions that point to DVC objects. Written by
-the runner, not by stages.
+"""MLflow: one run per flow, a child run per executed stage, and model versions that point to DVC objects. The
+runner writes it, not the stages.
 
 Only the low-level client is used (the fluent one keeps state per thread), imported on first need because
 MLflow takes over a second. Tracking is a record of the work, never a part of it: every call goes through one
@@ -34,8 +34,8 @@ PAUSE_S = 30.0  # how long a failed store is left alone: a stage never waits twi
 
 
 def tracked(call: Call) -> Call:
-    """Guard of every method that talks to the store: failures of the store are reported once, and the method
-    returns None.
+    """Guard a method that uses the store: failures of the store are reported once, and the method returns
+    None.
     """
     reads_only = call.__name__ in ("heal", "versions", "run_facts")
 
@@ -56,8 +56,8 @@ def tracked(call: Call) -> Call:
 
 
 def _retry_races(call: Callable[[], Any], attempts: int = 4) -> Any:
-    """Two stages that log the same dataset at once collide on a UNIQUE index (about half of the parallel
-    flows, measured).
+    """Returns what `call` returns, after retries: two stages that log the same dataset at once violate a
+    UNIQUE index (in about half of parallel flows, measured).
     """
     for attempt in range(attempts):
         try:
@@ -69,8 +69,8 @@ def _retry_races(call: Callable[[], Any], attempts: int = 4) -> Any:
 
 
 class Tracking:
-    """The store of one project. Safe to share between threads; every method may return None when the store is
-    out of reach.
+    """The store of one project. It may be shared between threads; every method may return None when the store
+    is out of reach.
 
     The store is MLFLOW_TRACKING_URI, else `sqlite:///<root>/.whetstone/mlflow.db`. `say` receives the one
     warning (default: stderr). Methods take a run id that may be None (its run could not be started) and do
@@ -119,8 +119,8 @@ class Tracking:
         return run
 
     def _artifact(self, run: str, text: str, name: str) -> None:
-        """Where artifacts cannot be written (a server's folder on another machine) the run itself still
-        counts.
+        """Write a text artifact. Where it cannot be written (a server's folder on another machine), the run
+        itself still counts.
         """
         try:
             self.store.client().log_text(run, text, name)
@@ -185,13 +185,15 @@ class Tracking:
 
     @tracked
     def log_rows(self, run: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Metrics by step: rows {"step": int, name: number}; what is no number is left out."""
+        """Log metrics by step from rows {"step": int, name: number}; values that are not numbers are left
+        out.
+        """
         if run:
             for batch in in_batches(row_metrics(rows), 1000):
                 self.store.client().log_batch(run, metrics=batch)
 
     def follow(self, run: str | None, curve: Path, offset: int = 0) -> int:
-        """Log the whole lines that were appended to `curve` (JSONL) since `offset` bytes; returns the new
+        """Log the complete lines that were appended to `curve` (JSONL) since `offset` bytes. Returns the new
         offset.
         """
         try:
@@ -209,8 +211,8 @@ class Tracking:
 
     @tracked
     def log_system(self, run: str | None, sample: Mapping[str, float]) -> None:
-        """One sample of `tasks.process_metrics.ProcessTree`; names are put under `system/`, where MLflow's
-        page shows them apart.
+        """Log one sample of `tasks.process_metrics.ProcessTree`, with names under `system/`, which MLflow's
+        page shows separately.
         """
         if run and sample:
             step = self._samples[run] = self._samples.get(run, -1) + 1
@@ -251,7 +253,7 @@ class Tracking:
 
     @tracked
     def heal(self) -> list[str] | None:
-        """Mark RUNNING runs of this host whose owner process is gone as KILLED; returns their ids. Without
+        """Mark RUNNING runs of this host whose owner process has ended as KILLED. Returns their ids. Without
         any, MLflow is not loaded.
         """
         if not self.store.may_have_running():
@@ -279,8 +281,8 @@ class Tracking:
         run: str | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> str | None:
-        """The version of the model at `path` (models/NAME/model) with content `digest`; made if there is
-        none, and aliased `current`.
+        """Returns the version of the model at `path` (models/NAME/model) with content `digest`. It is created
+        if missing, and gets the alias `current`.
 
         A version holds no bytes: its source is dvc://<digest>/<path>, so nothing is copied and no later run
         changes what it means.
@@ -310,15 +312,15 @@ class Tracking:
 
     @tracked
     def versions(self, name: str) -> list[dict[str, Any]] | None:
-        """Versions of a registered model, oldest first: {"name", "version", "digest", "path", "source",
-        "run_id", "tags", "aliases"}.
+        """Returns the versions of a registered model, oldest first: {"name", "version", "digest", "path",
+        "source", "run_id", "tags", "aliases"}.
         """
         return self._versions(name)
 
     @tracked
     def run_facts(self, run: str) -> dict[str, dict[str, str]] | None:
-        """What a stage's run was logged with: {"tags", "params", "inputs"}, inputs as {path: digest}; empty
-        when the run was deleted.
+        """Returns the logged facts of a stage's run: {"tags", "params", "inputs"}, inputs as {path: digest};
+        empty when the run was deleted.
         """
         from mlflow.exceptions import MlflowException
 

@@ -1,5 +1,5 @@
-"""MLflow's tables: brought to the newest revision in a file; made once where several first runs come to one
-database at a time.
+"""MLflow's tables: migrating them in a file to the newest revision, and creating them once where several
+first runs use one database server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RACES = (
 
 
 def migrate(path: Path) -> None:
-    """Bring the sqlite file to MLflow's newest revision; it may be absent."""
+    """Bring the sqlite file to MLflow's newest revision; it may be missing."""
     from mlflow.store.db import utils
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -44,8 +44,8 @@ def migrate(path: Path) -> None:
 
 
 def first(uri: str, patience_s: float, connect: Callable[[], Result]) -> Result:
-    """`connect()`, which makes missing tables, while no other process does. Raises SQLAlchemyError when
-    nothing answers.
+    """Returns what `connect()` returns, which creates missing tables, while no other process does. Raises
+    SQLAlchemyError when the server does not answer.
     """
     with _alone(uri, patience_s):
         for attempt in range(TRIES):
@@ -60,8 +60,8 @@ def first(uri: str, patience_s: float, connect: Callable[[], Result]) -> Result:
 
 @contextlib.contextmanager
 def _alone(uri: str, patience_s: float) -> Iterator[None]:
-    """Hold the database's own advisory lock, which dies with the connection; a database that knows none is
-    left to the tries.
+    """Hold the database's own advisory lock, which ends with the connection. For a database without such
+    locks, only the retries help.
     """
     import sqlalchemy
 

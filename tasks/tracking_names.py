@@ -1,4 +1,4 @@
-"""What a workspace's experiment and models are called in a store that other projects use too.
+"""Names of a workspace's experiment and models in a store that other projects use too.
 
 A store of the project's own holds plain names. In any other one every workspace has its own experiment, so
 that its artifacts lie in a place of their own, and its models carry its name: another workspace's
@@ -19,8 +19,8 @@ TAG = "whetstone.workspace"
 
 
 def workspace(root: Path) -> str:
-    """This workspace's name, `FOLDER-ID`, made once (.whetstone/workspace.json). It moves with the folder; a
-    copy gets its own.
+    """Returns this workspace's name, `FOLDER-ID`, which is created once (.whetstone/workspace.json). It moves
+    with the folder; a copy gets its own.
     """
     path = root / ".whetstone" / "workspace.json"
     record = _read(path)
@@ -43,8 +43,8 @@ def workspace(root: Path) -> str:
 
 
 def experiment(root: Path, shared: bool) -> str:
-    """MLFLOW_EXPERIMENT_NAME, else `whetstone` in the project's own store and `whetstone-FOLDER-ID` in
-    another.
+    """Returns MLFLOW_EXPERIMENT_NAME, or else `whetstone` in the project's own store and
+    `whetstone-FOLDER-ID` in another.
     """
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or (
         f"{EXPERIMENT}-{workspace(root)}" if shared else EXPERIMENT
@@ -52,12 +52,12 @@ def experiment(root: Path, shared: bool) -> str:
 
 
 def registered(root: Path, name: str, shared: bool) -> str:
-    """The name in the registry of the model that people call `name`."""
+    """Returns the registry's name of the model that people call `name`."""
     return f"{workspace(root)}.{name}" if shared else name
 
 
 def model_name(path: str) -> str:
-    """The name that people call a checkpoint by: models/sft/model -> sft."""
+    """Returns a checkpoint's name for people: models/sft/model -> sft."""
     parts = Path(path).parts
     return parts[-2] if parts[-1] == "model" and len(parts) > 1 else parts[-1]
 

@@ -1,5 +1,5 @@
-"""What goes into MLflow, as plain values: flattened parameters, batched metrics, datasets with DVC digests,
-owner tags. No secrets.
+"""What is logged to MLflow, as plain values: flattened parameters, batched metrics, datasets with DVC
+digests, and owner tags. Secrets are left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _URL_LOGIN = re.compile(r"(://[^/\s:@]*):[^@\s/]+@")
 
 
 def public(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` without those whose name says credential; a password inside a URL is blotted out."""
+    """Returns `values` without those whose name means a credential, and with passwords in URLs masked."""
     allowed = {name: value for name, value in values.items() if not _SECRET.search(name)}
     return {
         name: _URL_LOGIN.sub(r"\1:***@", value) if isinstance(value, str) else value
@@ -34,8 +34,8 @@ def public(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names, credentials left out: {"sft": {"lr": 1}} -> {"sft.lr": 1}. Lists stay
-    values.
+    """Returns nested mappings as dotted names without credentials: {"sft": {"lr": 1}} -> {"sft.lr": 1}. Lists
+    stay values.
     """
     result: dict[str, Any] = {}
     for name, value in values.items():
@@ -48,18 +48,20 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """MLflow takes at most 1000 metrics and 100 parameters in one call."""
+    """Yields the items in batches; MLflow takes at most 1000 metrics and 100 parameters in one call."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def metric_name(name: str) -> str:
-    """The name with the characters and the length that MLflow allows."""
+    """Returns the name reduced to the characters and the length that MLflow allows."""
     return re.sub(r"[^\w\-. :/]", "_", name)[:250]
 
 
 def row_metrics(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Rows {"step": int, name: number} as MLflow metrics; names get the characters that MLflow allows."""
+    """Returns rows {"step": int, name: number} as MLflow metrics; names are reduced to the characters that
+    MLflow allows.
+    """
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -72,8 +74,8 @@ def row_metrics(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def input_datasets(inputs: Mapping[str, str]) -> list[Any]:
-    """{path: DVC digest} as MLflow dataset inputs; the digest field holds 36 characters, just an md5 and
-    `.dir`.
+    """Returns {path: DVC digest} as MLflow dataset inputs. The digest field holds 36 characters, just enough
+    for an md5 and `.dir`.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -93,8 +95,8 @@ def input_datasets(inputs: Mapping[str, str]) -> list[Any]:
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that answers for a run. The creation time tells a reused process id from the same
-    process.
+    """The process that owns a run. The creation time distinguishes it from another process with the same
+    id.
     """
 
     pid: int
@@ -109,7 +111,7 @@ class Owner:
 
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> Owner | None:
-        """The owner written in a run's tags; None when they name none."""
+        """Returns the owner written in a run's tags; None when they name none."""
         try:
             return cls(int(tags["owner.pid"]), tags["owner.host"], float(tags["owner.started"]))
         except (KeyError, ValueError):
@@ -119,7 +121,9 @@ class Owner:
         return {"owner.pid": str(self.pid), "owner.host": self.host, "owner.started": repr(self.started)}
 
     def is_gone(self) -> bool:
-        """Whether the process has ended; False for another host's, which cannot be seen from here."""
+        """Returns whether the process has ended; False for another host's, which cannot be checked from
+        here.
+        """
         import psutil
 
         if self.host != socket.gethostname():

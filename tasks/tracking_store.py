@@ -1,4 +1,4 @@
-"""Where MLflow writes: an absolute sqlite file by default, opened only after a probe that tells in bounded
+"""The store that MLflow writes to: by default a sqlite file, opened only after a probe that finds in bounded
 time why it cannot be used.
 
 MLflow itself retries a store that it cannot open for more than a minute, creates missing files silently, and
@@ -35,7 +35,7 @@ class StoreGone(OSError):
 
 
 class StoreBehind(OSError):
-    """A file that is not the project's own holds runs and an older release's tables."""
+    """A file that is not the project's own holds runs and the tables of an older release."""
 
 
 class Store:
@@ -71,7 +71,7 @@ class Store:
 
     @property
     def served(self) -> bool:
-        """Whether a server stands before it, which knows where artifacts go."""
+        """Whether it is a server, which decides where artifacts go."""
         return self.uri.startswith(("http://", "https://"))
 
     @property
@@ -81,14 +81,14 @@ class Store:
 
     @property
     def exists(self) -> bool:
-        """Whether there is something to read; a server is taken to exist, and so is a file that this process
-        has opened.
+        """Whether there is something to read. A server counts as existing, and so does a file that this
+        process has opened.
         """
         return self.file is None or self._client is not None or self.file.exists()
 
     def check(self) -> None:
-        """Raise at once (or after `patience_s` when locked) if the sqlite store cannot be written: OSError or
-        sqlite3.Error.
+        """Raise OSError or sqlite3.Error at once (or after `patience_s` when locked) if the sqlite store
+        cannot be written.
         """
         if self.file is None:
             return
@@ -106,7 +106,7 @@ class Store:
             connection.execute("ROLLBACK")
 
     def client(self) -> Any:
-        """The low-level MLflow client; the first call creates the tables (some seconds)."""
+        """Returns the low-level MLflow client; the first call creates the tables (some seconds)."""
         if self._client is None:
             for name, value in _ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
@@ -135,7 +135,7 @@ class Store:
         return connect() if self.served else tracking_database.first(self.uri, self.patience_s, connect)
 
     def settle(self) -> None:
-        """See to it that a sqlite file is whole, for a server that will open it. Raises what `failures`
+        """Ensure that a sqlite file is complete, for a server that will open it. Raises what `failures`
         lists.
         """
         if self.file is not None:
@@ -150,7 +150,8 @@ class Store:
             self._say(f"MLflow store {message}")
 
     def experiment(self) -> str:
-        """The id of this workspace's experiment, made on first use and restored when somebody has deleted it.
+        """Returns the id of this workspace's experiment, which is created on first use and restored when
+        somebody has deleted it.
 
         Its artifacts go to the server's own place, else beside a local file or below the project, at an
         absolute place.
@@ -163,7 +164,7 @@ class Store:
         return self._experiments[name]
 
     def forget_experiments(self) -> None:
-        """Ask for them again: somebody has deleted one meanwhile."""
+        """Drop the known experiment ids, since somebody has deleted one."""
         self._experiments.clear()
 
     def _existing_experiment(self, name: str) -> str:
@@ -187,8 +188,8 @@ class Store:
             return self._existing_experiment(name)
 
     def may_have_running(self) -> bool:
-        """Whether runs may be marked RUNNING; a read of the sqlite file decides in a millisecond, without
-        MLflow.
+        """Returns whether runs may be marked RUNNING, from a read of the sqlite file that takes a
+        millisecond, without MLflow.
         """
         if self.file is None:
             return True
@@ -206,7 +207,7 @@ class Store:
             )
 
     def failures(self) -> tuple[type[BaseException], ...]:
-        """What a store out of order raises. Programming errors are not in it and stay loud."""
+        """Returns the exceptions of a store that cannot be used. Programming errors are not among them."""
         kinds: list[type[BaseException]] = [OSError, sqlite3.Error, ImportError]
         with contextlib.suppress(ImportError):
             from alembic.util import CommandError
@@ -217,7 +218,7 @@ class Store:
         return tuple(kinds)
 
     def remedy(self, error: BaseException) -> str:
-        """What a person does about `error`."""
+        """Returns what a person can do about `error`."""
         text = str(error).lower()
         if isinstance(error, ImportError) and error.name and not error.name.startswith("mlflow"):
             kind = self.uri.partition(":")[0]

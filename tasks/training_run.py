@@ -1,5 +1,5 @@
-"""What every stage that learns from a file does alike: where it runs, whether it fits, engine, checkpoints,
-curve and figures.
+"""What all stages that train on a file have in common: placement, memory check, engines, checkpoints, curve
+and figures.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tasks.stage import Stage
 
 
 class TrainingRun:
-    """One training in a stage, in this process or in several. `name` is the model's: its folder, curve and
-    figures are called so.
+    """One training in a stage, in one process or several. `name`: the model's, which its folder, curve and
+    figures have too.
     """
 
     def __init__(self, stage: Stage, name: str) -> None:
@@ -44,8 +44,8 @@ class TrainingRun:
         adapter: AdapterParams | None = None,
         add: Any = adapters.add,
     ) -> list[Engine]:
-        """An engine for each model, once it is known that all fit into memory; `add` puts the adapter on a
-        model.
+        """Returns an engine for each model, after checking that all fit into memory; `add` adds the adapter
+        to a model. Raises MemoryError.
         """
         stage, execution = self.stage, self.stage.execution
         if adapter:
@@ -76,7 +76,7 @@ class TrainingRun:
         ]
 
     def session(self, state: Saveable, total: int) -> TrainingSession:
-        """Goes on from the newest checkpoint of the work directory."""
+        """Returns a session that resumes from the newest checkpoint of the work directory."""
         stage, execution = self.stage, self.stage.execution
         division = {"zero_stage": execution.zero_stage}
         checkpoints = Checkpoints(
@@ -85,8 +85,8 @@ class TrainingRun:
         return TrainingSession(state, checkpoints, stage, total, self.ranks)
 
     def write_figures(self, facts: Mapping[str, Any], means: tuple[str, ...] = ("loss",)) -> None:
-        """curves/<name>.jsonl, and metrics/train/<name>.json: the facts, means of the curve's last twentieth,
-        the last validation.
+        """Write curves/<name>.jsonl, and metrics/train/<name>.json with the facts, means over the last
+        twentieth of the curve, and the last validation.
         """
         stage = self.stage
         shutil.copyfile(stage.curve_path, stage.out(f"curves/{self.name}.jsonl"))

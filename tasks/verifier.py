@@ -78,7 +78,9 @@ def run(stage: Stage) -> None:
 def _examples(
     rows: Sequence[Judgement], asking: VerifierPrompt, limit: int, settings: VerifierRun, file: str
 ) -> list[VerifierExample]:
-    """ValueError where more judgements than allowed cannot be asked."""
+    """Returns the judgements as training examples. Raises ValueError where more than `max_error_share` cannot
+    be converted.
+    """
     asked, reasons = examples(rows, asking, limit)
     if sum(reasons.values()) > settings.max_error_share * len(rows):
         raise ValueError(
@@ -93,7 +95,7 @@ def _examples(
 def _calibration(
     rows: Sequence[Judgement], readings: Sequence[LabelProbabilities | str], temperature: float, seed: int
 ) -> Mapping[str, Any]:
-    """Agreement with the calibration labels, before and after the temperature."""
+    """Returns the agreement with the calibration labels, before and after the temperature."""
     result: dict[str, Any] = {}
     for key, scale in (("before", 1.0), ("after", temperature)):
         probabilities = [

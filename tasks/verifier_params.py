@@ -1,4 +1,4 @@
-"""Parameters of distilling a verifier, of its report, and of the gate."""
+"""Parameters of training a verifier, of its report, and of the gate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.training.verifier_params import VerifierTrainParams
 
 
 class VerifierRun(VerifierTrainParams):
-    """`verifier.runs.<run>`, laid over `verifier.common`; dvc.yaml reads the first two in the run
+    """`verifier.runs.<run>`, laid over `verifier.common`; dvc.yaml reads `start` and `data` in the run
     itself.
     """
 
@@ -23,14 +23,16 @@ class VerifierRun(VerifierTrainParams):
 
 
 class RuleArm(Settings):
-    """A rule beside the verifier."""
+    """A rule that is compared with the verifier."""
 
     rule: Annotated[str, JUDGE] = Field(description="a module of pipelines/rewards with `check`")
     attacked: bool = Field(True, description="it meets the laboratory's attacks too")
 
 
 class VerifierReportParams(Settings):
-    """The section verifier_report: every verifier is read alike, beside rules on the same responses."""
+    """The section verifier_report: every verifier is examined alike, and compared with rules on the same
+    responses.
+    """
 
     reading: VerifierParams = Field(
         VerifierParams(), description="how it is read while it is examined; the model is each stage's own"

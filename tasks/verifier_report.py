@@ -1,5 +1,5 @@
-"""The `verifier_report@<run>` stage: a verifier beside rules on held-out responses, its laboratory, and the
-gate before RL.
+"""The `verifier_report@<run>` stage: a verifier compared with rules on held-out responses, its laboratory,
+and the gate before RL.
 
 Labels are exact where the set has an exact checker: no verifier made them (reward_bridge.md 7.5).
 """
@@ -107,8 +107,8 @@ def run(stage: Stage) -> None:
 
 
 def _judged(judge: Judge, rows: Sequence[Judgement], labels: str) -> list[JudgedAnswer]:
-    """A verdict that is an error is none; a score beside it is the probability, but for rules that say only
-    yes and no.
+    """Returns the judge's answers to the rows. An error gives none; a score is a probability, except for
+    rules that only say yes or no.
     """
     cases = [Case(row.question_id, row.question, row.reference, row.source, row.subject) for row in rows]
     verdicts = judge.judge(
@@ -138,9 +138,9 @@ def _probability(verdict: Verdict, soft: bool) -> float | None:
 def _agreement(
     judged: Sequence[JudgedAnswer], practised: set[str], rows: Sequence[Judgement], seed: int
 ) -> Mapping[str, Any]:
-    """On subjects of the verifier's training (`seen`), on others (`unseen`, null where there are none), on
-    each subject; and of the seen ones on what policies wrote and on variants of the references, which are
-    nearly right or right in other words.
+    """Returns the agreement on subjects of the verifier's training (`seen`), on others (`unseen`, null where
+    there are none) and on each subject; of the seen ones also on policies' responses and on variants of the
+    references, which are nearly right, or right in other words.
     """
     seen = [answer for answer in judged if answer.subject in practised]
     unseen = [answer for answer in judged if answer.subject not in practised]
@@ -164,8 +164,8 @@ def _agreement(
 
 
 def _cases(rows: Sequence[Judgement], variants: Mapping[str, Mapping[str, Any]], count: int) -> list[Case]:
-    """The questions of the held-out responses, with the further right and wrong answers that the set has of
-    them.
+    """Returns the questions of the held-out responses, with the further right and wrong answers that the set
+    has for them.
     """
     cases: dict[str, Case] = {}
     for row in rows:

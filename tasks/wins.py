@@ -1,4 +1,4 @@
-"""The `wins@<board>` stage: win, tie and lose of pairs of assessed models under one judge (dpo_vs_ppo.md
+"""The `wins@<board>` stage: win, tie and loss of pairs of assessed models under one judge (dpo_vs_ppo.md
 7).
 """
 

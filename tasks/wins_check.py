@@ -1,4 +1,4 @@
-"""What a board of `wins` must agree on with `assess`."""
+"""Check of a board of `wins` against the section `assess`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tasks.checks import File, Problem, one_of
 
 
 def check(settings: WinsParams, file: File) -> Iterator[Problem]:
-    """It compares models that are assessed."""
+    """Yields a problem for every model of a match that is not assessed."""
     assessed = file.names("assess", "models")
     for model in dict.fromkeys(model for match in settings.matches for model in match):
         yield from one_of("matches", model, assessed, "model of assess.models")

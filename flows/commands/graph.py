@@ -27,7 +27,7 @@ def plan(
     settings: Supposed = None,
     as_json: AsJson = False,
 ) -> None:
-    """What would run, and why; changes nothing.
+    """Show what would run, and why; changes nothing.
 
     Example: [bold]whetstone plan rl -S rl.common.optimiser.learning_rate=1e-4[/]
     """
@@ -95,7 +95,7 @@ def run(
 
 
 def status(as_json: AsJson = False) -> None:
-    """How many stages are fresh, what runs at this moment, how the last run ended.
+    """Show how many stages are fresh, what runs at this moment, and how the last run ended.
 
     Example: [bold]whetstone status --json[/]
     """
@@ -111,7 +111,7 @@ def status(as_json: AsJson = False) -> None:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Whether everything that Whetstone needs works here, and how to mend what does not.
+    """Check whether everything that Whetstone needs works here, and show how to mend what does not.
 
     Example: [bold]whetstone doctor[/]
     """

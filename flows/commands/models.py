@@ -19,7 +19,7 @@ def lineage(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Where a checkpoint came from, down to the raw files; flags every file whose bytes no longer match.
+    """Show where a checkpoint came from, down to the raw files; flags every file whose bytes no longer match.
 
     Example: [bold]whetstone lineage models/grpo --html lineage.html[/]
     """
@@ -83,8 +83,8 @@ def aside(
     remove: Annotated[bool, typer.Option("--remove", help="Delete it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What was trained but does not count, because something changed while it was trained: where it lies, and
-    why.
+    """List what was trained but does not count, because something changed while it was trained: where it
+    lies, and why.
 
     Its model can be looked at (`whetstone lineage PATH`), judged with, and evaluated. Nothing in here is ever
     fresh.

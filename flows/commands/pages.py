@@ -15,7 +15,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Where the report lies, whether it is fresh, and its headline.
+    """Show where the report lies, whether it is fresh, and its headline.
 
     Example: [bold]whetstone report --open[/]
     """
@@ -57,8 +57,8 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One row of a data set as a model reads it: the rendered template, what of it is learnt, what ends a
-    response.
+    """Show one row of a data set as a model reads it: the rendered template, what of it is learnt, what ends
+    a response.
 
     Example: [bold]whetstone show words --row 3 --file sft --model base[/]
     """
@@ -92,7 +92,7 @@ def ui(
         bool, typer.Option("--check", help="Start both, see that they answer, and stop.")
     ] = False,
 ) -> None:
-    """MLflow's and Prefect's pages on this machine's loopback, until Ctrl-C.
+    """Serve MLflow's and Prefect's pages on this machine's loopback, until Ctrl-C.
 
     Example: [bold]whetstone ui --port 5000[/]
     """

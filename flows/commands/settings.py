@@ -37,8 +37,8 @@ def use(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make params.yaml the recipe as it is; settings of your own are kept aside in a file, or carried over
-    with --keep.
+    """Set params.yaml to a recipe; settings of your own are kept aside in a file, or carried over with
+    --keep.
 
     Example: [bold]whetstone use gsm8k_small[/], later [bold]whetstone use default[/]
     """
@@ -67,7 +67,7 @@ def use(
 
 
 def _print_used(recipe: str, used: Used, back: str | None) -> None:
-    """What `use` did; `back`: the command that brings the own settings back."""
+    """Print what `use` did; `back`: the command that brings the own settings back."""
     for line in used.changed[:CHANGES_SHOWN]:
         out.print(f"  {line}", markup=False)
     if len(used.changed) > CHANGES_SHOWN:
@@ -88,7 +88,7 @@ def _print_used(recipe: str, used: Used, back: str | None) -> None:
 
 
 def _show_recipes(root: Path, recipe: str | None, as_json: bool) -> None:
-    """The recipes with a line each, or the params.yaml of one."""
+    """Print the recipes with a line each, or the params.yaml of one."""
     from flows.graph import recipes
 
     if recipe is not None:
@@ -122,8 +122,8 @@ def params(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What a key of params.yaml means: type, range, default, its value now and where that comes from, unit,
-    source.
+    """Show what a key of params.yaml means: type, range, default, its value now and where that comes from,
+    unit, source.
 
     Example: [bold]whetstone params rl.common.objective[/], [bold]whetstone params --find clip[/]
     """

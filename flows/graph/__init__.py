@@ -1,3 +1,3 @@
-"""The graph: parameters, the code that each stage reaches, DVC's declarations, and the plan. Starts
-nothing.
+"""The graph: parameters, the code that each stage uses, DVC's declarations, and the plan. Nothing is run from
+here.
 """

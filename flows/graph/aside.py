@@ -1,5 +1,5 @@
-"""What was trained but must not count is kept by name below .whetstone/aside, with the reason: never fresh,
-never removed unasked.
+"""Trained results that must not count are kept by name below .whetstone/aside, with the reason. They are
+never fresh, and removed only on request.
 
 A stage's result is put aside when its inputs, parameters or code changed while it ran, and when it read what
 its digest does not hold. An entry is the stage's work directory: `aside.json` (why), `spec.json` (what it was
@@ -28,7 +28,9 @@ FOLDER, NOTE = "aside", "aside.json"
 
 @dataclass(frozen=True)
 class AsideEntry:
-    """One entry. `models`: folders with weights, from the project's root; `when`: seconds since 1970."""
+    """One entry. `models`: folders with weights, relative to the project's root; `when`: seconds since
+    1970.
+    """
 
     name: str
     stage: str
@@ -44,7 +46,7 @@ class UnknownEntry(ValueError):
 
 
 def entries(root: Path) -> list[AsideEntry]:
-    """All entries, oldest first."""
+    """Returns all entries, oldest first."""
     result = []
     for note in (root / STATE / FOLDER).glob(f"*/{NOTE}"):
         value = read_json(note)
@@ -69,7 +71,7 @@ def entries(root: Path) -> list[AsideEntry]:
 
 
 def entry(root: Path, name: str) -> AsideEntry:
-    """Raises UnknownEntry, with the names that there are."""
+    """Returns the entry called `name`. Raises UnknownEntry, which lists the names that there are."""
     known = {item.name: item for item in entries(root)}
     if name not in known:
         raise UnknownEntry(
@@ -80,13 +82,13 @@ def entry(root: Path, name: str) -> AsideEntry:
 
 
 def remove(root: Path, name: str) -> None:
-    """Only ever at a user's word. Raises UnknownEntry."""
+    """Delete an entry, on the user's request only. Raises UnknownEntry."""
     shutil.rmtree(root / STATE / FOLDER / entry(root, name).name)
 
 
 def keep(root: Path, spec: Spec, why: str) -> Path | None:
-    """Put a stage's work directory and what it has published aside; None where no weights and no checkpoint
-    would be kept.
+    """Move a stage's work directory and the outputs it has published aside. Returns the new folder, or None
+    where there are neither weights nor a checkpoint to keep.
 
     A kill in between leaves a work directory with the note in it, which `mend` brings to its place.
     """
@@ -102,7 +104,9 @@ def keep(root: Path, spec: Spec, why: str) -> Path | None:
 
 
 def mend(root: Path, work: Path) -> Path | None:
-    """Finish putting a work directory aside that has a note; None when it has none."""
+    """Finish moving aside a work directory that holds a note; returns its new folder, or None when it holds
+    none.
+    """
     note = read_json(work / NOTE)
     if not note:
         return None
@@ -126,8 +130,8 @@ def mend(root: Path, work: Path) -> Path | None:
 
 
 def _described(work: Path, model: Path) -> dict[str, Any]:
-    """The record of a model whose stage was stopped before it wrote one; empty when there is nothing to
-    describe.
+    """Returns the record of a model whose stage was stopped before it wrote one; empty when there is nothing
+    to describe.
     """
     try:
         return describe(Spec.read(work / "spec.json"), model, {}, 0.0)
@@ -136,12 +140,12 @@ def _described(work: Path, model: Path) -> dict[str, Any]:
 
 
 def trained(work: Path) -> bool:
-    """Whether a work directory holds weights or a checkpoint."""
+    """Returns whether a work directory holds weights or a checkpoint."""
     return any(work.glob("checkpoints/*")) or any(work.glob("outs/models/*/model/*"))
 
 
 def refused(work: Path) -> str:
-    """What the stage's processes should not have read; empty when there is nothing."""
+    """Returns what the stage's processes read without permission; empty when there is nothing."""
     try:
         return "; ".join((work / VIOLATIONS).read_text("utf-8").splitlines())
     except OSError:
@@ -149,8 +153,8 @@ def refused(work: Path) -> str:
 
 
 def clear(root: Path, spec: Spec) -> Path | None:
-    """Before a stage starts in its work directory: what lies there must be fit to go on from. Returns where
-    it was put, if it was not.
+    """Move aside what an earlier run left in the work directory, if a stage must not resume from it. Returns
+    where it was moved, or None.
     """
     work = Path(spec.work)
     target = mend(root, work)
@@ -162,7 +166,9 @@ def clear(root: Path, spec: Spec) -> Path | None:
 
 
 def kept_message(root: Path, folder: Path | None) -> str:
-    """For the end of a message."""
+    """Returns the sentence that says where a result was kept, for the end of a message; empty without a
+    folder.
+    """
     return f" What was trained is kept in {folder.relative_to(root)} (`whetstone aside`)" if folder else ""
 
 

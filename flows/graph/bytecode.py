@@ -17,7 +17,7 @@ from tasks.code_files import source_file
 
 
 def drop_outdated(root: Path, modules: Iterable[str]) -> list[str]:
-    """Remove the compiled files that are not younger than their source; returns their paths."""
+    """Remove compiled files that are not newer than their source. Returns their paths."""
     dropped = []
     for name in modules:
         source = source_file(root, name) if "/" not in name else None

@@ -1,5 +1,5 @@
-"""Digest of the code that entry modules reach: their import closure through our packages, each module hashed
-as a syntax tree.
+"""Digest of the code that a stage uses: the import closure of its entry modules within our packages, each
+module hashed as a syntax tree.
 
 Comments, docstrings and layout do not count, unless a reached module may read them; every import statement
 anywhere in a module does, also inside functions. Symbol level (only the functions reached) is unsound with
@@ -28,8 +28,8 @@ FORMAT = 4  # of what the cache remembers of a module
 
 @dataclass(frozen=True)
 class Declared:
-    """What the digest needs of a stage's declaration: its name, its command, and the sections of params.yaml
-    that it names; `settings` are those that count by their values as resolved.
+    """The parts of a stage's declaration that its digest depends on: its name, its command, and the sections
+    of params.yaml that it names. `settings` are those that count by their resolved values.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Code:
             )
 
     def module(self, name: str) -> dict[str, Any] | None:
-        """Digest and imports of a first-party module, or of a record of an options module; None where there
-        is no such file or record.
+        """Returns digest and imports of a first-party module, or of one record of an options module; None
+        where there is no such file or record.
         """
         if name not in self._known:
             self._known[name] = self._load(name) or self._record(name)
@@ -100,8 +100,8 @@ class Code:
         return known
 
     def closure(self, entries: Iterable[str]) -> tuple[set[str], set[str]]:
-        """(first-party modules, top-level names of other packages) that the entries reach. Of an options
-        module that is imported by records only, these are named instead
+        """Returns (first-party modules, top-level names of other packages) that the entries import, directly
+        or not. Of an options module that is imported for single records only, the records are named instead
         (`pipelines.objectives.options.ClipParams`).
         """
         todo, modules, packages = list(entries), set[str](), set[str]()
@@ -128,7 +128,7 @@ class Code:
         }, packages
 
     def digests(self, modules: Iterable[str]) -> dict[str, str]:
-        """Module -> digest, and path -> digest of the other files that these modules name."""
+        """Returns {module: digest}, with {path: digest} of the other files that these modules name."""
         known = {name: module for name in sorted(modules) if (module := self.module(name)) is not None}
         reads = {module["reads"] for module in known.values()}
         form = "bytes" if "source" in reads else "with_docstrings" if "docstrings" in reads else "digest"

@@ -38,8 +38,8 @@ EVERYWHERE = ("tasks.__main__", "tasks.dvc_artifacts")
 
 
 def entries(stage: Declared, params: Params) -> list[str]:
-    """The modules that a stage starts from: its own, those that its parameters name through a Seam, and those
-    of every stage.
+    """Returns the entry modules of a stage: its own, those that its parameters choose through a Seam, and
+    those that every stage runs.
     """
     modules = [*EVERYWHERE, f"tasks.{stage.name.partition('@')[0]}"]
     for section in stage.sections:
@@ -50,7 +50,7 @@ def entries(stage: Declared, params: Params) -> list[str]:
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """major.minor of each installed package; 'absent' where it is not installed."""
+    """Returns {package: major.minor}; 'absent' for a package that is not installed."""
     result = {}
     for name in names:
         try:
@@ -61,9 +61,9 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str, dict[str, Any]]:
-    """Stage -> {"modules": {module: digest}, "environment": {package: major.minor}, "python": major.minor,
-    "settings": {section: value}}, and for a stage that takes something from outside "sources": {name: digest
-    of its manifest}.
+    """Returns {stage: {"modules": {module: digest}, "environment": {package: major.minor}, "python":
+    major.minor, "settings": {section: value}}}, and for a stage that uses outside sources "sources": {name:
+    digest of its manifest}.
     """
     code = Code(root)
     versions = package_versions(params.identity.environment)
@@ -92,9 +92,9 @@ def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str,
 
 
 def resolved(params: Params, sections: Iterable[str]) -> dict[str, Any]:
-    """Section -> its value with everything that it is laid over and all defaults, as JSON. Sections that
-    others are laid over are in those; one that holds members (`rl.runs`) counts by their names and by what
-    they refer to.
+    """Returns {section: resolved value}, as JSON: each with everything that it is laid over and with all
+    defaults. A section that others are laid over is left out; one that holds members (`rl.runs`) counts by
+    their names and references only.
     """
     members: dict[str, set[str]] = {}
     for family in families():
@@ -131,7 +131,7 @@ def text_of(value: Mapping[str, Any]) -> str:
 
 
 def write(root: Path, value: Mapping[str, Any]) -> bool:
-    """Replace code.lock.json if its content differs; True when it did."""
+    """Replace code.lock.json if its content differs; returns whether it did."""
     path, text = root / CODE_LOCK, text_of(value)
     if path.exists() and path.read_bytes() == text.encode():
         return False

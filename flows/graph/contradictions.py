@@ -15,25 +15,27 @@ from tasks.checks import nearest
 
 
 def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Problem]:
-    """Every contradiction of the file; `root` is the project whose dvc.yaml counts (null: this one)."""
+    """Yields every contradiction of the file. `root` is the project whose dvc.yaml counts; None: this one."""
     yield from Graph(raw, root).problems()
     yield from _presets(raw, root)
 
 
 def mapping(raw: Any, *path: str) -> dict[str, Any]:
-    """The mapping at a path; empty where the file holds none (its check says so)."""
+    """Returns the mapping at a path; empty where there is none (the check of the types reports that)."""
     value = at(raw, path)
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
 def names(raw: Any, *path: str) -> list[str]:
-    """The names in the list or the keys of the mapping at a path."""
+    """Returns the names in the list or the keys of the mapping at a path."""
     value = at(raw, path)
     return [str(name) for name in value] if isinstance(value, (list, dict)) else []
 
 
 def _presets(raw: dict[str, Any], root: Path | None) -> Iterator[Problem]:
-    """A run names a preset that there is: `rl.methods.${item.method}` makes `method` a key of rl.methods."""
+    """Yields a problem for every run that names an unknown preset: `rl.methods.${item.method}` makes `method`
+    a key of rl.methods.
+    """
     for family in families(root):
         for setting, section in family.presets.items():
             known = names(raw, *section)

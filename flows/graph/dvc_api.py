@@ -1,4 +1,4 @@
-"""DVC's repository opened and locked, and what it declares.
+"""Opening and locking DVC's repository, and reading what it declares.
 
 Calls into DVC stand in `dvc_*.py` of this folder only. Most are private API of dvc 3.67, pinned and held by
 tests/flows/test_dvc_contract.py.
@@ -33,14 +33,14 @@ class BrokenLock(RuntimeError):
 
 
 def dvc_error() -> type[Exception]:
-    """The base of DVC's own errors."""
+    """Returns the base class of DVC's own errors."""
     from dvc.exceptions import DvcException
 
     return DvcException
 
 
 def lock_error() -> type[Exception]:
-    """DVC's error for a path that another command works on."""
+    """Returns DVC's error class for a path that another command works on."""
     from dvc.lock import LockError
 
     return LockError
@@ -48,8 +48,9 @@ def lock_error() -> type[Exception]:
 
 @contextlib.contextmanager
 def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[Any]:
-    """A `dvc.repo.Repo` without any lock: good for declarations only. To DVC the files named in `instead`
-    hold the texts given there; without, params.yaml has the references that it may leave out.
+    """Yields a `dvc.repo.Repo` without a lock, for reading declarations only. DVC reads the texts in
+    `instead` in place of the files named there; without it, params.yaml is read with its optional references
+    filled in.
     """
     from dvc.repo import Repo
 
@@ -74,8 +75,8 @@ def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[
 
 
 def _files_with(root: Path, instead: Mapping[str, str]) -> Any:
-    """The local file system, in which the files of the project that `instead` names (now or later) have the
-    text given there.
+    """Returns the local file system, in which the files that `instead` names (now or later) have the text
+    given there.
     """
     from dvc.fs import LocalFileSystem
 
@@ -91,8 +92,8 @@ def _files_with(root: Path, instead: Mapping[str, str]) -> Any:
 
 @contextlib.contextmanager
 def locked_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[Any]:
-    """A `dvc.repo.Repo` under the repository lock; waits for it (DVC's own default gives up after 3 s and
-    would lose a trained result).
+    """Yields a `dvc.repo.Repo` under the repository lock. It waits for the lock (DVC's own default gives up
+    after 3 s and would lose a trained result).
     """
     from dvc.repo import lock_repo
 
@@ -102,9 +103,8 @@ def locked_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterato
 
 
 def _try_once(state: Any) -> None:
-    """Let writes to DVC's notes of hashes and links fail. diskcache begins a transaction again and again
-    until it succeeds, which on a full disk is for ever; another process that holds the file is waited for by
-    SQLite itself, for a minute.
+    """Let writes to DVC's state database fail. diskcache repeats a transaction until it succeeds, which on a
+    full disk is for ever; SQLite itself waits up to a minute for another process that holds the file.
     """
     from diskcache import Timeout
 
@@ -126,7 +126,7 @@ def _try_once(state: Any) -> None:
 
 
 def declared(repo: Any) -> list[Declared]:
-    """What the code digest needs of each declared stage."""
+    """Returns the declaration of each stage, as far as the code digest depends on it."""
     from dvc.stage import PipelineStage
 
     declarations = []
@@ -161,21 +161,21 @@ def is_pipeline_stage(stage: Any) -> bool:
 
 
 def lock_entries(repo: Any) -> dict[str, Any]:
-    """Stage name -> its entry in dvc.lock. DVC parses the file anew for every stage that asks, so ask
-    once.
+    """Returns {stage name: its entry in dvc.lock}. DVC parses the file again for every stage that asks, so
+    ask once.
     """
     stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
     return stages[0].dvcfile.lockfile_contents.get("stages", {}) if stages else {}
 
 
 def check_lock(root: Path) -> str | None:
-    """What is wrong with dvc.lock, or None. To be asked under the repository lock."""
+    """Returns what is wrong with dvc.lock, or None. Call it under the repository lock."""
     path = root / "dvc.lock"
     return lock_problem(path.read_bytes()) if path.exists() else None
 
 
 def lock_problem(data: bytes) -> str | None:
-    """What is wrong with the bytes of a dvc.lock, or None."""
+    """Returns what is wrong with the bytes of a dvc.lock, or None."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
     if not data.strip():

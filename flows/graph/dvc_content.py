@@ -1,4 +1,6 @@
-"""What DVC would find in inputs and outputs: their hashes as they are, and as a plan predicts them."""
+"""The hashes that DVC computes for inputs and outputs: of their present content, and of the content that a
+plan predicts.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ LISTINGS = ".whetstone/manifests"  # of input folders that no stage makes (flows
 
 
 def set_hash(dependency: Any, value: Any) -> None:
-    """Pretend that a dependency has this content. Meta carries its own md5, which would win in the run
-    cache's key, so it is emptied.
+    """Set the content hash of a dependency, for a prediction. Its Meta is emptied, since the md5 in it would
+    take precedence in the run cache's key.
     """
     from dvc_data.hashfile.meta import Meta
 
@@ -21,15 +23,15 @@ def set_hash(dependency: Any, value: Any) -> None:
 
 
 def set_md5(item: Any, digest: str) -> None:
-    """Pretend that an input or output has the content with this digest."""
+    """Set the content digest of an input or output, for a prediction."""
     from dvc_data.hashfile.hash_info import HashInfo
 
     set_hash(item, HashInfo("md5", digest))
 
 
 def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
-    """The current values of a params dependency; `files` remembers parsed files. Raises DvcException naming
-    the missing key.
+    """Returns the current values of a params dependency; `files` remembers parsed files. Raises DvcException
+    naming the missing key.
     """
     from dvc.utils.serialize import load_path
     from dvc_data.hashfile.hash_info import HashInfo
@@ -47,8 +49,8 @@ def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
 
 
 def _get(value: Any, dotted: str) -> Any:
-    """The value at a dotted key of nested mappings; DVC's own way there (dpath) tries every key of the file
-    at every step.
+    """Returns the value at a dotted key of nested mappings. DVC's own lookup (dpath) tries every key of the
+    file at every step.
     """
     for part in dotted.split("."):
         if not isinstance(value, Mapping):
@@ -58,8 +60,8 @@ def _get(value: Any, dotted: str) -> Any:
 
 
 def folder_hash(dependency: Any, outputs: dict[str, Any], removed: list[str]) -> Any:
-    """The content that a folder will have when the outputs `made` (path -> hash) lie in it and the files
-    `gone` do not.
+    """Returns the content hash that a folder will have once it holds the `outputs` (path -> hash) and no
+    longer the `removed` files.
 
     Raises DvcException when the listing of a made folder is not cached.
     """
@@ -87,7 +89,9 @@ def folder_hash(dependency: Any, outputs: dict[str, Any], removed: list[str]) ->
 
 
 def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:
-    """Which files of a folder differ from its recorded content; empty when the old listing is not cached."""
+    """Returns which files of a folder differ from its recorded content; empty when the old listing is not
+    cached.
+    """
     from dvc_data.hashfile.diff import diff
     from dvc_data.hashfile.tree import Tree
 
@@ -109,7 +113,7 @@ def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:
 
 
 def _listing(dependency: Any) -> Any:
-    """The files of a folder as they are now."""
+    """Returns DVC's tree of the files that are in a folder now."""
     _, _, tree = dependency._build(
         dependency.local_cache,
         dependency.fs_path,

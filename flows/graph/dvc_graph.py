@@ -1,4 +1,4 @@
-"""The graph of DVC's stages: which waits for which, and in what order they go."""
+"""The graph of DVC's stages: their dependencies and their order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from flows.graph.dvc_api import CODE_STAGE
 
 
 def graph(repo: Any) -> dict[Any, set[Any]]:
-    """Stage or .dvc file -> those whose outputs it reads: DVC's `repo.index.graph`, without networkx, whose
-    import takes a tenth of a plan.
+    """Returns {stage or .dvc file: those whose outputs it reads}: DVC's `repo.index.graph`, without networkx,
+    whose import takes a tenth of a plan.
 
     What DVC refuses (overlapping outputs, a stage's file inside an output, a cycle) is left to DVC to say.
     """
@@ -31,8 +31,8 @@ def graph(repo: Any) -> dict[Any, set[Any]]:
 
 
 def with_sources(needs: dict[Any, set[Any]], takes: Mapping[str, Iterable[str]]) -> dict[Any, set[Any]]:
-    """The graph in which a stage waits for the outside sources that it takes (`takes`: stage name -> stage
-    names), not for all of them.
+    """Returns the graph in which a stage depends on the outside sources that it uses (`takes`: stage name ->
+    stage names), and not on all of them.
 
     To DVC they are inputs of the `code` stage, whose output tells each stage what is its own.
     """
@@ -46,8 +46,8 @@ def with_sources(needs: dict[Any, set[Any]], takes: Mapping[str, Iterable[str]])
 
 
 def stages_in_order(repo: Any, needs: dict[Any, set[Any]]) -> list[Any]:
-    """Stages and .dvc files, upstream first and by name among those that are free to go. Raises on a cycle,
-    as DVC does.
+    """Returns stages and .dvc files in topological order, by name among those that are ready. Raises on a
+    cycle, as DVC does.
     """
     waits = {stage: set(upstream) for stage, upstream in needs.items()}
     order: list[Any] = []
@@ -66,7 +66,7 @@ def stages_in_order(repo: Any, needs: dict[Any, set[Any]]) -> list[Any]:
 
 
 def with_upstream(needs: dict[Any, set[Any]], order: list[Any], wanted: set[str]) -> list[Any]:
-    """The stages named in `wanted` and all that they need, in the given order."""
+    """Returns the stages named in `wanted` with all their dependencies, in the given order."""
     needed: set[Any] = set()
     todo = [stage for stage in order if stage.addressing in wanted]
     while todo:
@@ -78,7 +78,7 @@ def with_upstream(needs: dict[Any, set[Any]], order: list[Any], wanted: set[str]
 
 
 def upstream_names(needs: dict[Any, set[Any]]) -> dict[str, list[str]]:
-    """Stage name -> names of the stages that it depends on directly (the `code` stage left out)."""
+    """Returns {stage name: names of the stages that it depends on directly}, without the `code` stage."""
     return {
         stage.addressing: sorted(maker.addressing for maker in upstream if maker.addressing != CODE_STAGE)
         for stage, upstream in needs.items()

@@ -1,4 +1,4 @@
-"""What interrupted runs and stages that are no longer declared leave in DVC's folders, found and removed."""
+"""Finding and removing what interrupted runs and undeclared stages leave in DVC's folders."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from flows.graph.dvc_api import is_params, is_pipeline_stage, lock_entries
 
 
 def drop_partial_objects(repo: Any) -> int:
-    """Remove what an interrupted copy left in the cache: DVC writes objects under `.….tmp` names, and never
-    looks at those again.
+    """Remove the partial files of interrupted copies from the cache: DVC writes objects under `.….tmp` names
+    and never reads those again. Returns their number.
     """
     folder = Path(repo.cache.local.path)
     partial = list(folder.glob("??/.*.tmp")) if folder.is_dir() else []
@@ -21,8 +21,8 @@ def drop_partial_objects(repo: Any) -> int:
 
 
 def drop_dead_locks(repo: Any) -> int:
-    """Remove reader/writer lock entries whose process is gone, or whose pid now belongs to another command
-    (containers, reboots).
+    """Remove reader/writer lock entries whose process has ended, or whose pid now belongs to another command
+    (containers, reboots). Returns their number.
     """
     import psutil
     from dvc.rwlock import _edit_rwlock
@@ -54,14 +54,14 @@ def drop_dead_locks(repo: Any) -> int:
 
 
 def prune_orphans(repo: Any) -> None:
-    """Remove the orphans. DVC leaves them behind, and the digest of the folder would change with them."""
+    """Remove the orphans. DVC leaves them in place, and the digest of the folder would change with them."""
     for path in orphans(repo):
         os.unlink(path)
 
 
 def orphans(repo: Any, entries: dict[str, Any] | None = None) -> list[str]:
-    """Absolute paths of outputs of stages that are no longer declared where they lie inside a folder that a
-    stage reads as a whole.
+    """Returns the absolute paths of orphans: outputs of stages that are no longer declared, inside a folder
+    that a stage reads as a whole.
 
     `metrics/` after a method was taken out. Only what dvc.lock records and the cache holds counts, so
     removing them loses nothing.

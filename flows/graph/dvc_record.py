@@ -1,4 +1,4 @@
-"""One run of a stage, as DVC sees it: its inputs pinned and compared, its outputs recorded, its paths
+"""One run of a stage in DVC's terms: its inputs are pinned and compared, its outputs recorded, its paths
 locked.
 """
 
@@ -15,13 +15,13 @@ from flows.graph.stage_records import flatten
 
 
 def missing_inputs(stage: Any) -> list[str]:
-    """Declared data that is not there."""
+    """Returns the declared input paths that do not exist."""
     return [dep.def_path for dep in stage.deps if not is_params(dep) and not dep.exists]
 
 
 def pin(stage: Any) -> dict[str, tuple[Any, Any]]:
-    """Hash the inputs as they are now: path -> (hash, meta). Raises FileNotFoundError naming those that are
-    not there.
+    """Hash the present inputs. Returns {path: (hash, meta)}; raises FileNotFoundError, which names the
+    missing ones.
     """
     missing = missing_inputs(stage)
     if missing:
@@ -34,7 +34,7 @@ def pin(stage: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def changed_inputs(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> list[str]:
-    """Names of inputs whose content is not what was pinned; parameters by key."""
+    """Returns the names of inputs whose content differs from the pinned one; of parameters the keys."""
     from dvc.exceptions import DvcException
 
     changed = []
@@ -44,14 +44,14 @@ def changed_inputs(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> list[str]:
         # today's
         dep.update_legacy_hash_name(force=True)
         try:
-            now = dep.get_hash()
+            current = dep.get_hash()
         except (DvcException, OSError) as error:
             changed.append(f"{dep.def_path} ({error})")
             continue
-        if now == before:
+        if current == before:
             continue
         if is_params(dep):
-            old, new = flatten(before.value), flatten(now.value)
+            old, new = flatten(before.value), flatten(current.value)
             keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
             for key in keys:
                 _, _, setting = key.partition(".settings.")  # of an entry of code.lock.json
@@ -62,8 +62,8 @@ def changed_inputs(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> list[str]:
 
 
 def record(repo: Any, stage: Any, pinned: dict[str, tuple[Any, Any]], command: Any) -> dict[str, str]:
-    """Enter the outputs into cache, run cache and dvc.lock with the inputs that were pinned; returns path ->
-    digest.
+    """Write the outputs into the cache, the run cache and dvc.lock, with the inputs that were pinned. Returns
+    {path: digest}.
     """
     stage.cmd = command
     stage.save_deps()
@@ -79,7 +79,7 @@ def record(repo: Any, stage: Any, pinned: dict[str, tuple[Any, Any]], command: A
 
 
 def record_code_stage(repo: Any) -> None:
-    """code.lock.json was just written in-process: let dvc.lock say so, that `dvc status` finds the stage
+    """Record code.lock.json, which was written in-process, in dvc.lock, so that `dvc status` finds its stage
     fresh.
     """
     stage = next(stage for stage in repo.index.stages if stage.addressing == CODE_STAGE)
@@ -90,9 +90,7 @@ def record_code_stage(repo: Any) -> None:
 
 @contextlib.contextmanager
 def stage_lock(repo: Any, stage: Any) -> Iterator[None]:
-    """DVC's reader/writer lock on the stage's paths, so that a bare `dvc repro` by someone else is refused,
-    not raced.
-    """
+    """Hold DVC's reader/writer lock on the stage's paths, so that a concurrent `dvc repro` is refused."""
     from dvc.rwlock import rwlock
 
     reads = [dep.fs_path for dep in stage.deps if not is_params(dep)]

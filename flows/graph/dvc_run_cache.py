@@ -1,5 +1,5 @@
-"""DVC's run cache, where only whole entries count: DVC itself believes the newest file of a folder, whatever
-it says, and fails on none.
+"""DVC's run cache, restricted to intact entries: DVC itself trusts the newest file of a folder, whatever it
+contains.
 
 Private API of dvc 3.67 as in dvc_api.py, held by tests/flows/test_dvc_contract.py.
 """
@@ -29,18 +29,18 @@ from tasks.content import dvc_object, file_digest, folder_links, listed
 
 
 def witnesses(repo: Any) -> Witnesses:
-    """The records that this project's dvc.lock is held against."""
+    """Returns the records that this project's dvc.lock is compared with."""
     return Witnesses(Path(repo.root_dir), Path(repo.stage_cache.cache_dir).parent)
 
 
 def verified(repo: Any) -> Verified:
-    """What has been read of this project's outputs and objects."""
+    """Returns the record of which outputs and objects of this project have been verified."""
     return Verified(Path(repo.root_dir), Path(repo.stage_cache.cache_dir).parent)
 
 
 def whole_entries_only(repo: Any) -> None:
-    """Let DVC's own calls see only entries whose content gives their name. A damaged file stays where it is
-    until it is written anew.
+    """Restrict DVC's own calls to entries whose name is the hash of their content. A damaged file stays until
+    it is overwritten.
     """
     cache = repo.stage_cache
 
@@ -57,8 +57,8 @@ def whole_entries_only(repo: Any) -> None:
 
 
 def _trusted(repo: Any, name: str, key: str) -> Iterator[Mapping[str, Any]]:
-    """Entries under a key, newest first, that the lineage.json among their outputs does not contradict and
-    whose objects are whole.
+    """Yields the entries under a key, newest first, whose lineage.json does not contradict them and whose
+    objects are intact.
     """
     records, checked = witnesses(repo), verified(repo)
     for _, row in records.run_cache.newest(key):
@@ -71,13 +71,13 @@ def _trusted(repo: Any, name: str, key: str) -> Iterator[Mapping[str, Any]]:
 
 
 def judge(repo: Any, name: str, row: Mapping[str, Any]) -> RecordJudgement:
-    """What other records say of the run that dvc.lock tells of in `row`."""
+    """Returns how other records of the run compare with `row`, its entry in dvc.lock."""
     return witnesses(repo).judge(read_entry(name, row, WORKTREE))
 
 
 def run_cache_entry(repo: Any, stage: Any) -> Any | None:
-    """A stage object filled from the newest run-cache entry for the (predicted) inputs of `stage` whose
-    outputs are all cached.
+    """Returns a stage object filled from the newest run-cache entry for the (predicted) inputs of `stage`
+    whose outputs are all cached; None without one.
     """
     from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile
@@ -101,8 +101,8 @@ def run_cache_entry(repo: Any, stage: Any) -> Any | None:
 
 
 def passed_over(repo: Any, stage: Any) -> tuple[str, ...]:
-    """What to tell of run-cache entries for the (predicted) inputs of `stage` that cannot be read: cut short,
-    zeroed or edited.
+    """Returns notes on run-cache entries for the (predicted) inputs of `stage` that cannot be read:
+    truncated, zeroed or edited.
     """
     from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile
@@ -120,8 +120,8 @@ def passed_over(repo: Any, stage: Any) -> tuple[str, ...]:
 
 
 def uncached(out: Any) -> bool:
-    """Whether the cache lacks an output's objects. DVC fails in many ways on a folder's listing that is
-    damaged: it counts as lacking.
+    """Returns whether the cache lacks an output's objects. A damaged listing of a folder, on which DVC fails
+    in several ways, counts as lacking.
     """
     return (
         _listing_damaged(Path(out.repo.stage_cache.cache_dir).parent, out.hash_info.value)
@@ -139,8 +139,8 @@ def _listing_damaged(cache: Path, digest: str) -> bool:
 
 
 def check_inputs(repo: Any, stage: Any, pinned: Mapping[str, tuple[Any, Any]]) -> None:
-    """Read the inputs that a stage made or a .dvc file tracks, unless that was done: DVC believes what a
-    remote sent.
+    """Verify the bytes of inputs that a stage made or a .dvc file tracks, unless that was done before: DVC
+    trusts what a remote sent.
 
     Other inputs DVC has hashed itself. ValueError names those that are damaged, and links that DVC does not
     look behind.
@@ -174,7 +174,7 @@ def check_inputs(repo: Any, stage: Any, pinned: Mapping[str, tuple[Any, Any]]) -
 
 
 def trust(repo: Any, outs: Mapping[str, str]) -> None:
-    """Note outputs that have just been hashed when they were recorded."""
+    """Note outputs as verified that have just been hashed to record them."""
     checked = verified(repo)
     for path, digest in outs.items():
         checked.trust(path, digest)
@@ -182,8 +182,8 @@ def trust(repo: Any, outs: Mapping[str, str]) -> None:
 
 
 def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
-    """(outputs in the workspace, objects in the cache) that are not what dvc.lock or the run cache promises
-    for `stage`.
+    """Returns (outputs in the workspace, objects in the cache) whose bytes differ from those that dvc.lock or
+    the run cache records for `stage`.
 
     DVC takes them for whole, and would check the objects out.
     """
@@ -204,7 +204,7 @@ def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
 
 
 def _promised(repo: Any, name: str) -> set[str]:
-    """Digests of the outputs that the run cache knows for the present inputs of a stage."""
+    """Returns the digests of the outputs that the run cache records for the present inputs of a stage."""
     from dvc.stage.cache import _can_hash, _get_stage_hash
 
     stage = repo.stage.load_one(name=name)  # of its own: its inputs are set to the present ones
@@ -220,8 +220,8 @@ def _promised(repo: Any, name: str) -> set[str]:
 
 
 def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
-    """Output -> digest where the workspace holds a whole result for the (predicted) inputs of `stage` that
-    only its lineage.json tells of.
+    """Returns {output: digest} where the workspace holds an intact result for the (predicted) inputs of
+    `stage` that only its lineage.json records.
 
     So a result outlives the loss of dvc.lock and of the run cache: the record says just these inputs,
     parameters, code and command, and every output's bytes are the ones that it names. None when anything is
@@ -258,8 +258,8 @@ def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
 
 
 def restore(repo: Any, stage: Any, doubted: bool = False) -> bool:
-    """Check the stage's outputs out of the cache or the run cache and record them; False when they are not
-    there.
+    """Check the stage's outputs out of the cache or the run cache and record them. Returns False when they
+    are not there.
 
     What stands in their place and is not cached is replaced, as `dvc repro` does; only once it is known that
     the cache holds the outputs. `doubted`: what dvc.lock says of this stage is not believed.
@@ -289,8 +289,8 @@ def restore(repo: Any, stage: Any, doubted: bool = False) -> bool:
 
 
 def dump(repo: Any, stage: Any) -> None:
-    """Enter a stage in dvc.lock, once what the entry promises is on the disk. DVC itself writes dvc.lock in
-    place: a kill leaves half.
+    """Write a stage's entry to dvc.lock after the objects that it names have reached the disk. DVC itself
+    writes dvc.lock in place, so that a kill leaves half a file.
     """
     from dvc.stage.serialize import to_lockfile
     from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update

@@ -1,5 +1,5 @@
-"""`python -m flows.graph.intake NAME`, the command of the stages source@NAME: fetch where needed, digest,
-write sources/NAME.json.
+"""`python -m flows.graph.intake NAME`, the command of the stages source@NAME: fetch a source where needed,
+digest it, and write sources/NAME.json.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tasks.stage import NOTICE
 
 
 def take_in(root: Path, name: str, offline: bool) -> str:
-    """Write the manifest of the source called `name` in source.lock.json; returns what to say. SourceError
-    where it cannot be had.
+    """Write the manifest of the source called `name` in source.lock.json. Returns the lines to print; raises
+    SourceError where the source cannot be had.
     """
     from pipelines.sources.places import commit_of
 
@@ -51,8 +51,8 @@ def take_in(root: Path, name: str, offline: bool) -> str:
 
 
 def _taken(name: str, source: Source, kind: Kind, offline: bool, pin: dict[str, Any] | None) -> Manifest:
-    """With a pin just the pinned files, which must have the pinned bytes, and for an id of the pinned
-    commit.
+    """Returns the manifest of a source. With a pin it holds just the pinned files, which must have the pinned
+    bytes, of the pinned commit.
     """
     from pipelines.sources.opening import take
 

@@ -1,5 +1,5 @@
-"""Nothing that a stage of the graph makes may be taken from outside, by its path, by a name that looks like
-one, or through a link.
+"""No output of a stage may be used as an outside source, whether by its path, by a name that looks like one,
+or through a link.
 
 Its maker would not be waited for, and the result would depend on what happens to lie there.
 """
@@ -19,8 +19,8 @@ from pipelines.sources.source_params import Source
 
 
 def check(root: Path, params: Params, stages: Iterable[Any]) -> None:
-    """ParamsError where params.yaml names such a path as a source, or where an input of a stage is, or holds,
-    a link to one.
+    """Raises ParamsError where params.yaml names such a path as a source, or where an input of a stage is, or
+    holds, a link to one.
     """
     real = os.path.realpath(root)
 
@@ -82,7 +82,9 @@ def _check_sources(root: Path, params: Params, makers: Mapping[str, str]) -> Non
 
 
 def _maker(makers: Mapping[str, str], path: str) -> str | None:
-    """The stage that makes `path`, something below it or something that it lies in."""
+    """Returns the stage that makes `path`, something below it, or a folder that contains it; None without
+    one.
+    """
     if path == os.curdir:
         return next(iter(makers.values()), None)
     return next((name for out, name in makers.items() if _inside(path, out) or _inside(out, path)), None)
@@ -93,18 +95,18 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _links(path: str) -> Iterator[tuple[str, str]]:
-    """(link, each place that it leads through) of a file or folder that is reached by links, and of the links
-    in the folder.
+    """Yields (link, each place that it leads through) for a file or folder that is reached by links, and for
+    the links inside the folder.
     """
     inside = [
         os.path.join(parent, name) for parent, folders, names in os.walk(path) for name in (*folders, *names)
     ]
     for link in [path, *(entry for entry in inside if os.path.islink(entry))]:
-        place = link
+        location = link
         for _ in range(40):  # as many as the kernel follows
-            place = os.path.join(os.path.realpath(os.path.dirname(place)), os.path.basename(place))
-            if place != link:
-                yield link, place
-            if not os.path.islink(place):
+            location = os.path.join(os.path.realpath(os.path.dirname(location)), os.path.basename(location))
+            if location != link:
+                yield link, location
+            if not os.path.islink(location):
                 break
-            place = os.path.join(os.path.dirname(place), os.readlink(place))
+            location = os.path.join(os.path.dirname(location), os.readlink(location))

@@ -1,5 +1,5 @@
-"""What the text of one module says to the code digest: what runs, what it imports, which files and modules it
-names.
+"""The facts about one module's source text that the code digest needs: what runs, what it imports, which
+files and modules it names.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def digest(data: bytes) -> str:
 
 
 def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
-    """Of a source file: {"digest", "with_docstrings", "bytes", "records", "imports", "words", "reads"}; a
-    compiled one has its bytes only.
+    """Returns {"digest", "with_docstrings", "bytes", "records", "imports", "words", "reads"} of a source
+    file; of a compiled one only its bytes.
 
     `records` are the first two digests of each record of an options module. `imports` are absolute dotted
     names, for `from a import b` both `a` and `a.b`; a string that holds the dotted name of a module of ours
@@ -120,12 +120,12 @@ def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
 
 
 def _base(node: ast.ImportFrom, module: str, is_package: bool) -> str:
-    """The absolute name of what `from … import` imports from."""
+    """Returns the absolute name of the module that `from … import` imports from."""
     return _absolute(node.module or "", node.level, module, is_package) if node.level else node.module or ""
 
 
 def _relative(node: ast.Call, module: str, is_package: bool) -> list[str]:
-    """The module that `import_module(".name", …)` names; absolute names are found as strings."""
+    """Returns the module that `import_module(".name", …)` names; absolute names are found as strings."""
     texts = [
         arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
     ]

@@ -65,8 +65,8 @@ def _bound(node: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def _is_member(node: ast.stmt) -> bool:
-    """Whether a statement of a class (or an assignment of a module) does no more than name something: a
-    field, a method, a docstring.
+    """Returns whether a statement of a class (or an assignment of a module) does no more than name something:
+    a field, a method, a docstring.
     """
     if isinstance(node, ast.Assign):
         return all(isinstance(target, ast.Name) for target in node.targets)

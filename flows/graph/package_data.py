@@ -20,8 +20,8 @@ LEFT_OVERS = ("~", "#", ".swp", ".swo", ".swn", ".orig", ".rej", ".bak", ".tmp")
 
 @dataclass(frozen=True)
 class _File:
-    """A file at or below a package folder that is no module of it. `inner`: its path from there, with
-    slashes.
+    """A file at or below a package folder that is not a module of it. `inner`: its path relative to that
+    folder, with slashes.
     """
 
     inner: str
@@ -32,7 +32,7 @@ class _File:
         return self.inner.rpartition("/")[2]
 
     def below(self, names: Iterable[str]) -> bool:
-        """Whether one of these subfolders holds it."""
+        """Returns whether one of the subfolders `names` holds the file."""
         folders = self.inner.split("/")[:-1]
         return any(
             "/".join(folders[start:end]) in names
@@ -42,14 +42,16 @@ class _File:
 
     @property
     def left_over(self) -> bool:
-        """What editors, merges and systems leave lying about: it counts only when it is named in full."""
+        """Whether the file is a leftover of an editor, a merge or the system: it counts only when it is named
+        in full.
+        """
         return any(part.startswith((".", "#")) for part in self.inner.split("/")) or self.name.endswith(
             LEFT_OVERS
         )
 
 
 class PackageData:
-    """The files of the packages below `root`, each folder listed once."""
+    """The non-module files of the packages below `root`. Each folder is listed once."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -57,7 +59,7 @@ class PackageData:
         self._at: dict[tuple[str, str], list[str]] = {}
 
     def named(self, folders: Mapping[str, Iterable[str]]) -> list[str]:
-        """Paths (from the root, with slashes) of the files that count, sorted.
+        """Returns paths (from the root, with slashes) of the files that count, sorted.
 
         `folders`: package folder (from the root) -> the words of the reached modules in it. A word is a
         string constant: `page.css` names that file in any of the folders, `script.py` in its own; `prompts`
@@ -93,8 +95,8 @@ class PackageData:
         return self._files[folder]
 
     def _place(self, folder: str, word: str) -> list[str]:
-        """The file, or the files of a folder that is no package, at a path relative to the module's folder or
-        to the project's.
+        """Returns the file, or the files of a folder that is not a package, at a path relative to the
+        module's folder or to the project's.
         """
         if (folder, word) not in self._at:
             paths = self._at[folder, word] = []
@@ -114,7 +116,9 @@ class PackageData:
 
 
 def _files(root: str, folder: str) -> Iterator[_File]:
-    """What lies in a package folder beside its modules, and in its subfolders that are no packages."""
+    """Yields the files in a package folder that are not its modules, also those in subfolders that are not
+    packages.
+    """
     top = os.path.join(root, folder)
     for parent, names, files in os.walk(top):
         names[:] = [

@@ -15,7 +15,7 @@ PARAMS = "params.yaml"
 
 
 class ParamsError(ValueError):
-    """Every problem of a parameter file, one per line; nothing was computed."""
+    """Every problem of a parameter file, one per line. Nothing has been computed."""
 
     def __init__(self, problems: list[str]):
         self.problems = problems
@@ -23,7 +23,7 @@ class ParamsError(ValueError):
 
 
 def read_text(path: Path) -> str:
-    """The file's text. Raises ParamsError when there is none, or it is no UTF-8."""
+    """Returns the file's text. Raises ParamsError when it is missing or not UTF-8."""
     try:
         return path.read_text("utf-8")
     except FileNotFoundError:
@@ -39,14 +39,14 @@ def read_text(path: Path) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The values as plain Python objects. YAML 1.2, so `1e-5` is a number, as it is for DVC; a duplicate key
-    is an error.
+    """Returns the values as plain Python objects. The file is YAML 1.2, so `1e-5` is a number, as it is for
+    DVC; a duplicate key is an error.
     """
     return parse(read_text(path), path.name)
 
 
 def parse(text: str, name: str = PARAMS) -> dict[str, Any]:
-    """The values of a text that is, or would be, the file `name`."""
+    """Returns the values of a text that is, or would be, the file `name`. Raises ParamsError."""
     value = _loaded(YAML(typ="safe"), text, name)
     if not isinstance(value, dict):
         raise ParamsError([f"{name}: a mapping of sections is expected, found {type(value).__name__}"])
@@ -65,17 +65,17 @@ def _round_trip() -> YAML:
 
 
 def load_with_comments(path: Path) -> Any:
-    """The document with comments and order, for editing."""
+    """Returns the file's document with comments and order, for editing."""
     return document_of(read_text(path), path.name)
 
 
 def document_of(text: str, name: str = PARAMS) -> Any:
-    """The same of a text."""
+    """Returns the document of a text with comments and order, for editing."""
     return _loaded(_round_trip(), text, name)
 
 
 def plain(document: Any) -> Any:
-    """The values of an edited document, without comments and order."""
+    """Returns the values of an edited document, without comments and order."""
     return _loaded(YAML(typ="safe"), text_of(document), PARAMS)
 
 
@@ -107,7 +107,7 @@ def save_with_comments(path: Path, document: Any) -> None:
 
 
 def text_of(document: Any) -> str:
-    """An edited document as the file would hold it."""
+    """Returns the text of an edited document."""
     _close_empty(document)
     text = io.StringIO()
     _round_trip().dump(document, text)
@@ -115,8 +115,8 @@ def text_of(document: Any) -> str:
 
 
 def _close_empty(node: Any) -> None:
-    """A section that an edit has emptied is written behind its key; below the key's comment, where ruamel
-    puts it, `{}` is no YAML.
+    """Write sections that an edit has emptied as `{}` behind their key; ruamel puts them below the key's
+    comment, where `{}` is not valid YAML.
     """
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         if isinstance(child, CommentedMap) and not child:
@@ -132,8 +132,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def set_value(document: Any, dotted: str, text: str) -> None:
-    """`rl.common.optimiser.learning_rate`, `1e-4` -> the value, parsed as YAML. A new key, and what it lies
-    in, is allowed below a section that is there; validation judges it.
+    """Set `rl.common.optimiser.learning_rate` to `1e-4`, parsed as YAML. A new key, and the mappings that
+    contain it, may be created below an existing section; the check of the file comes later.
     """
     *parents, last = dotted.split(".")
     if not all((*parents, last)):
@@ -152,8 +152,8 @@ def set_value(document: Any, dotted: str, text: str) -> None:
 
 
 def _check_plain(value: Any, name: str, above: tuple[int, ...] = ()) -> None:
-    """What params.yaml may hold: YAML's own anchors and tags also make dates, sets, bytes and values that
-    hold themselves.
+    """Raises ParamsError for values that params.yaml must not hold: anchors and tags of YAML also make dates,
+    sets, bytes and cyclic values.
     """
     if id(value) in above:
         raise ParamsError([f"{name}: a value that holds itself"])

@@ -1,4 +1,4 @@
-"""The partial form of a JSON schema: nothing is needed, as in what is laid over something else."""
+"""The partial form of a JSON schema, in which no key is required: for values that are laid over others."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Node = dict[str, Any]
 
 
 def partial(node: Node, definitions: Node, nulls: bool = False) -> Node:
-    """`node` without needs, with the definitions that it then refers to as its `$defs`; with `nulls`, null
-    may stand for every value.
+    """Returns `node` without required keys, with the definitions that it then refers to as its `$defs`. With
+    `nulls`, null may replace every value.
 
     A choice may leave its kind out where that stands below: then it has the options of any kind. Items of
     lists stay whole, for a list is replaced and not laid over.
@@ -67,7 +67,7 @@ class _Partial:
         return REF + name
 
     def _keep(self, node: Any) -> None:
-        """The whole definitions that an item of a list refers to."""
+        """Copy the whole definitions that an item of a list refers to."""
         for part in node if isinstance(node, list) else node.values() if isinstance(node, dict) else ():
             self._keep(part)
         if isinstance(node, dict) and isinstance(node.get("$ref"), str):
@@ -77,7 +77,7 @@ class _Partial:
                 self._keep(self.definitions[name])
 
     def _choice(self, node: Node) -> Node:
-        """By its tag where that is said; else the options of any kind."""
+        """Returns the options by the tag where it is given, else the options of any kind."""
         tag, then = node["x-tag"], node["then"]
         chosen = [{**branch, "then": self.node(branch["then"])} for branch in then["allOf"]]
         options: dict[str, list[Node]] = {}

@@ -1,5 +1,5 @@
-"""The JSON schema of params.yaml (draft-07, which editors read), made of the typed records, the seams'
-folders and dvc.yaml.
+"""The JSON schema of params.yaml (draft-07, which editors support), generated from the typed records, the
+seams' folders and dvc.yaml.
 
 Beside what JSON schema says, each record has `x-source`, its module, and each seam `x-seam`, its package.
 Members that are laid over what they share are partial where they stand in the file, and so is what they
@@ -39,8 +39,8 @@ Path_ = tuple[str, ...]
 
 
 def params_schema(root: Path = ROOT) -> Node:
-    """Of params.yaml. A section that only dvc.yaml names, for a stage of the user's own, may hold
-    anything.
+    """Returns the schema of params.yaml. A section that only dvc.yaml names, for a stage of the user's own,
+    may hold anything.
     """
     schema = _generated()
     _lay(schema, {members: [_steps(layer) for layer in layers] for members, layers in overlays(root).items()})
@@ -58,8 +58,8 @@ def params_schema(root: Path = ROOT) -> Node:
 
 
 def recipe_schema(root: Path = ROOT) -> Node:
-    """Of recipes/*.yaml, which are partial: no key is needed, and null takes one out. Items of lists are
-    whole.
+    """Returns the schema of recipes/*.yaml. They are partial: no key is required, null removes a key, and
+    items of lists are whole.
     """
     schema = params_schema(root)
     schema.pop("allOf", None)
@@ -75,8 +75,8 @@ def recipe_schema(root: Path = ROOT) -> Node:
 
 
 class _Generate(GenerateJsonSchema):
-    """Pydantic's schema; a seam is a choice of its modules, a union with a tag a choice by it, in a form
-    whose errors have a place.
+    """Pydantic's schema, in which a seam is a choice of its modules and a tagged union a choice by its tag,
+    in a form whose validation errors name a place.
     """
 
     def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
@@ -108,7 +108,9 @@ class _Generate(GenerateJsonSchema):
         return {"type": "string", **_enum(seam, seam.names()), **_marks(seam)}
 
     def _names(self, seam: Seam, inner: Node) -> Node:
-        """A text, or none, that is a module's name; what names its modules itself stays."""
+        """Returns the schema of a text, or null, as one that is a module's name; a schema that lists its
+        names itself stays.
+        """
         if "anyOf" in inner:
             return {**inner, "anyOf": [self._names(seam, alternative) for alternative in inner["anyOf"]]}
         return self._name(seam) if inner == {"type": "string"} else inner
@@ -124,8 +126,8 @@ class _Generate(GenerateJsonSchema):
         return {**super().model_schema(schema), "x-source": source}
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        """`type: [number, null]` rather than two alternatives: an error then says what is wrong with the
-        number.
+        """Returns `type: [number, null]` rather than two alternatives, so that an error says what is wrong
+        with the number.
         """
         node = super().nullable_schema(schema)
         inner = node["anyOf"][0] if "anyOf" in node else {}
@@ -133,7 +135,7 @@ class _Generate(GenerateJsonSchema):
         return {**inner, "type": [inner["type"], "null"]} if simple else node
 
     def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
-        """Draft-07 has no `prefixItems`."""
+        """Returns a tuple's schema without `prefixItems`, which draft-07 does not have."""
         node = super().tuple_schema(schema)
         items = node.pop("prefixItems", None)
         return (
@@ -149,7 +151,9 @@ class _Generate(GenerateJsonSchema):
 
 
 def _by_tag(tag: str, kinds: Mapping[str, Node], enum: Node) -> Node:
-    """`then` of a mapping: its tag is a known one, and the rest is what that kind holds."""
+    """Returns the condition that a mapping's tag is a known one and its other keys are options of that
+    kind.
+    """
     chosen = [
         {"if": {"required": [tag], "properties": {tag: {"const": name}}}, "then": ref}
         for name, ref in kinds.items()
@@ -177,7 +181,7 @@ def _may_be_none(seam: Seam) -> bool:
 
 
 def _needs_nothing(seam: Seam, name: str) -> bool:
-    """Whether a kind may be written as its bare name."""
+    """Returns whether a kind may be written as its bare name, since none of its options is required."""
     try:
         seam.choose(name)
     except ValidationError:
@@ -186,7 +190,7 @@ def _needs_nothing(seam: Seam, name: str) -> bool:
 
 
 def summary(module: str) -> str:
-    """The first paragraph of a module's docstring, on one line; the module is read, not imported."""
+    """Returns the first paragraph of a module's docstring, on one line; the module is read, not imported."""
     text = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
     match = _DOCSTRING.match(text)
     return " ".join(match[1].split()) if match else ""
@@ -202,8 +206,8 @@ def _generated() -> Node:
 
 
 def _shared(node: Any, shared: Node) -> Any:
-    """Each seam's node becomes one definition, however many keys it stands at; what the key says of itself
-    stays with the key.
+    """Returns the schema with each seam's node moved into one definition, however many keys use it; a key's
+    own description and default stay with the key.
     """
     if isinstance(node, list):
         return [_shared(item, shared) for item in node]
@@ -221,7 +225,7 @@ def _shared(node: Any, shared: Node) -> Any:
 
 
 def _tidy(node: Any) -> None:
-    """Removes titles, which only repeat the key, and the line breaks of docstrings, in place."""
+    """Remove titles, which only repeat the key, and the line breaks of docstrings, in place."""
     if isinstance(node, list):
         for item in node:
             _tidy(item)
@@ -236,14 +240,16 @@ def _tidy(node: Any) -> None:
 
 
 def _elsewhere(declared: Node, root: Path) -> Iterable[str]:
-    """Sections that dvc.yaml takes from other files than params.yaml."""
+    """Yields the sections that dvc.yaml reads from other files than params.yaml."""
     for name in declared.get("vars", ()):
         if isinstance(name, str) and (root / name).is_file():
             yield from read_yaml(root / name)
 
 
 def _describe(sections: Node, declared: Node) -> None:
-    """A section that says nothing of itself is about the stage of its name, which dvc.yaml describes."""
+    """Describe the sections without a description by the description of the stage of the same name in
+    dvc.yaml.
+    """
     for name, node in sections.items():
         stage = declared.get("stages", {}).get(name, {})
         description = stage.get("do", stage).get("desc") if isinstance(stage, dict) else None
@@ -252,27 +258,27 @@ def _describe(sections: Node, declared: Node) -> None:
 
 
 def _steps(layer: str) -> Path_:
-    """`rl.methods.${item.method}` -> ("rl", "methods", "*")."""
+    """Returns `rl.methods.${item.method}` as ("rl", "methods", "*")."""
     return tuple(_PLACEHOLDER.sub("*", layer).split("."))
 
 
 def _lay(schema: Node, layered: Mapping[Path_, list[Path_]]) -> None:
-    """Make members and what they are laid over partial, in place; what is shared holds the keys that all
-    records above it have.
+    """Make members, and what they are laid over, partial, in place. The shared part holds the keys that all
+    records laid over it have.
     """
     above: dict[Path_, list[Node]] = {}
     places = {(*members, "*"): layers for members, layers in layered.items()}
-    for place, layers in places.items():
+    for location, layers in places.items():
         for layer in layers:
-            above.setdefault(layer, []).append(copy.deepcopy(_at(schema, place)))
-    for place in {*places, *above}:
-        node = _at(schema, place)
+            above.setdefault(layer, []).append(copy.deepcopy(_at(schema, location)))
+    for location in {*places, *above}:
+        node = _at(schema, location)
         if "$ref" not in node and "properties" not in node:
             description = node.get("description", "")
             node.clear()
-            node.update(_common(schema, above[place]), description=description)
-    for place in {*places, *above}:
-        node = _at(schema, place)
+            node.update(_common(schema, above[location]), description=description)
+    for location in {*places, *above}:
+        node = _at(schema, location)
         partial_node = partial(node, schema["$defs"])
         schema["$defs"].update(partial_node.pop("$defs"))
         node.clear()
@@ -280,7 +286,9 @@ def _lay(schema: Node, layered: Mapping[Path_, list[Path_]]) -> None:
 
 
 def _common(schema: Node, records: list[Node]) -> Node:
-    """The keys that every one of the records has, as the one with the fewest says them."""
+    """Returns the keys that every one of the records has, as the record with the fewest keys describes
+    them.
+    """
     by_size = sorted(
         (schema["$defs"][record["$ref"].removeprefix(REF)] for record in records),
         key=lambda record: len(record["properties"]),
@@ -295,10 +303,12 @@ def _common(schema: Node, records: list[Node]) -> Node:
     }
 
 
-def _at(schema: Node, place: Path_) -> Node:
-    """The node at a place, for editing: records on the way become the place's own copies."""
+def _at(schema: Node, location: Path_) -> Node:
+    """Returns the node at a place, for editing: shared definitions on the way are copied into the place
+    first.
+    """
     node: Node = schema
-    for step in place:
+    for step in location:
         if "$ref" in node:
             node.update(copy.deepcopy(schema["$defs"][node["$ref"].removeprefix(REF)]) | node)
             del node["$ref"]
@@ -307,28 +317,28 @@ def _at(schema: Node, place: Path_) -> Node:
 
 
 def _read_by_dvc(root: Path) -> Iterable[Path_]:
-    """Settings that dvc.yaml's own templates read, which must stand in the file: ("dpo", "runs", "*",
-    "start"); without those that may name nothing, which are filled in.
+    """Yields the settings that dvc.yaml's own templates read, which must stand in the file: ("dpo", "runs",
+    "*", "start"). Optional references are left out, since they are filled in.
     """
     for family in families(root):
         for template in (*family.deps, *family.outs, *family.sections):
             for name in _PLACEHOLDER.findall(template):
-                first, _, rest = name.partition(".")
-                if rest in family.optional:
+                first, _, key = name.partition(".")
+                if key in family.optional:
                     continue
-                if first == "item" and rest and rest != family.variable:
-                    yield (*family.over, "*", *rest.split("."))
+                if first == "item" and key and key != family.variable:
+                    yield (*family.over, "*", *key.split("."))
                 elif first not in ("item", "key"):
                     yield tuple(name.split("."))
 
 
 def _needs(paths: Iterable[Path_]) -> Node:
-    """The constraint that something stands at every path; `*` is any name."""
+    """Returns the constraint that every path exists; `*` is any name."""
     below: dict[str, list[Path_]] = {}
     for path in paths:
         if path:
             below.setdefault(path[0], []).append(path[1:])
-    inner = {name: needs for name, rest in below.items() if (needs := _needs(rest))}
+    inner = {name: needs for name, remainder in below.items() if (needs := _needs(remainder))}
     named = {name: needs for name, needs in inner.items() if name != "*"}
     constraint = {
         "required": sorted(name for name in below if name != "*"),

@@ -1,4 +1,4 @@
-"""The exact, read-only answer to "what would run, and why", from DVC's own objects.
+"""The exact, read-only answer to "what would run, and why", computed from DVC's own objects.
 
 `dvc status` and `dvc repro --dry` are no plan: they say nothing of what lies downstream or in the run cache.
 Here the graph is walked once, upstream first, with the content that every output will have (`plan_rows.py`);
@@ -35,7 +35,7 @@ from flows.graph.requested import askable
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages, upstream first."""
+    """All planned stages in topological order."""
 
     rows: tuple[PlanRow, ...]
     params: Params
@@ -63,8 +63,8 @@ def make(
     record: bool = False,
     text: str | None = None,
 ) -> Plan:
-    """Check params.yaml, refresh code.lock.json, and plan `targets` with all they need (all stages when
-    empty).
+    """Check params.yaml, refresh code.lock.json, and plan `targets` with all their dependencies (all stages
+    when empty).
 
     `force` plans the targets themselves as run. `record` also lets dvc.lock know the refreshed
     code.lock.json, which only `run` does. With `text` the plan is that of a params.yaml which holds it, and
@@ -102,12 +102,12 @@ def make(
 
 
 def _instead(root: Path, params: Params, text: str) -> dict[str, str]:
-    """What DVC is to find in place of the files, where params.yaml would hold a text that is not written."""
+    """Returns the texts that DVC reads in place of the files when params.yaml has not been written."""
     return {PARAMS: text, source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params))}
 
 
 def _declared(repo: Any, root: Path) -> list[Declared]:
-    """Raises BrokenLock where that is why DVC cannot load the stages."""
+    """Returns the declared stages. Raises BrokenLock where a damaged dvc.lock is why DVC cannot load them."""
     try:
         return dvc_api.declared(repo)
     except dvc_api.dvc_error():
@@ -119,7 +119,7 @@ def _declared(repo: Any, root: Path) -> list[Declared]:
 def _ordered(
     root: Path, params: Params, repo: Any, takes: Mapping[str, Iterable[str]]
 ) -> tuple[dict[Any, set[Any]], list[Any]]:
-    """Which stages wait for which, and all but the `code` stage, upstream first."""
+    """Returns the dependencies of the stages, and all stages but `code` in topological order."""
     needs = dvc_graph.graph(repo)
     made_paths.check(root, params, needs)
     needs = dvc_graph.with_sources(needs, takes)
@@ -128,8 +128,8 @@ def _ordered(
 
 
 def check_wanted(root: Path, targets: Iterable[str], text: str) -> None:
-    """Raise what a plan of `targets` raises for a params.yaml that holds `text`: ParamsError, UnknownStage,
-    DVC's errors.
+    """Raise what a plan of `targets` raises for a params.yaml with the content `text`: ParamsError,
+    UnknownStage, DVC's errors.
 
     Nothing is written or hashed, and a damaged dvc.lock, which `run` mends, is not looked at.
     """
@@ -146,7 +146,8 @@ def expand(
     missing_ok: bool = False,
     asked: Callable[[], Iterable[str]] = tuple,
 ) -> list[str]:
-    """`rl` stands for every `rl@…`; an unknown target raises with the nearest names, unless `missing_ok`.
+    """Returns the stages that `targets` name; `rl` stands for every `rl@…`. An unknown target raises
+    UnknownStage with the nearest names, unless `missing_ok`.
 
     `asked` gives the stages of presets without a run, which may have been meant.
     """

@@ -1,5 +1,4 @@
-"""Why a stage is stale, in words: what changed among its parameters, code and inputs since its recorded
-result.
+"""Why a stage is stale, in words: which parameters, code and inputs have changed since its recorded result.
 
 A reason is (order, text); the plan shows those of the lowest order first.
 """
@@ -15,7 +14,7 @@ Reason = tuple[int, str]
 
 
 def removed_inputs(stage: Any, lock: dict[str, Any] | None) -> tuple[str, ...]:
-    """Notes on recorded inputs and parameters that dvc.yaml no longer declares."""
+    """Returns notes on recorded inputs and parameters that dvc.yaml no longer declares."""
     if lock is None:
         return ()
     have = {dep.def_path for dep in stage.deps if not dvc_api.is_params(dep)}
@@ -30,8 +29,8 @@ def removed_inputs(stage: Any, lock: dict[str, Any] | None) -> tuple[str, ...]:
 
 
 def param_reasons(dep: Any, lock: dict[str, Any] | None, files: dict[str, Any]) -> list[Reason]:
-    """What changed among a stage's parameters; takes their present values as its hash. `files`: parameter
-    files by absolute path, parsed.
+    """Returns the reasons by changed parameters, and sets the dependency's hash to their present values.
+    `files`: parsed parameter files by absolute path.
     """
     try:
         now = dvc_content.params_hash(dep, files)
@@ -62,7 +61,7 @@ def param_reasons(dep: Any, lock: dict[str, Any] | None, files: dict[str, Any]) 
 
 
 def data_reason(dep: Any, content: Any, predicted: bool) -> str:
-    """That an input changed, with the files of a folder that did, or both digests."""
+    """Returns the reason that an input changed, with the changed files of a folder, or with both digests."""
     old = dep.hash_info
     files = dvc_content.tree_changes(dep, old) if content.isdir and old.isdir and not predicted else []
     return f"{dep.def_path} changed" + (

@@ -29,7 +29,7 @@ FETCH = "`dvc fetch` brings it again if the remote's copy is whole"
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One stage of the plan. `reasons` come shortest first; `notes` are things DVC does not count as a
+    """One stage of the plan. `reasons`: the shortest first. `notes`: facts that DVC does not count as a
     reason.
     """
 
@@ -58,7 +58,7 @@ UNKNOWN = _Unknown()
 
 
 class Walk:
-    """One pass over the stages; the DVC objects are thrown away afterwards, never dumped."""
+    """One pass over the stages. Its DVC objects are discarded afterwards and never written to dvc.lock."""
 
     def __init__(self, repo: Any, needs: dict[Any, set[Any]], forced: set[str], files: dict[str, Any]):
         self.repo, self.forced = repo, forced
@@ -75,8 +75,8 @@ class Walk:
             yield self._row(stage) if dvc_api.is_pipeline_stage(stage) else self._source(stage)
 
     def _source(self, stage: Any) -> PlanRow:
-        """A .dvc file: data that DVC tracks but no stage makes. Changed data counts as it is; missing data
-        comes by checkout.
+        """Returns the row of a .dvc file: data that DVC tracks but no stage makes. Changed data counts as it
+        is; missing data is checked out.
         """
         status = {str(out): out.workspace_status().get(str(out)) for out in stage.outs}
         missing = [name for name, state in status.items() if state == "deleted"]
@@ -84,8 +84,8 @@ class Walk:
         for out in stage.outs:
             if status[str(out)] == "deleted":
                 self.predicted[out.fs_path] = out.hash_info
-        known = [out for out in stage.outs if not status[str(out)] and out.hash_info]
-        damaged = [out for out in known if not self.verified.holds(out.def_path, out.hash_info.value)]
+        present = [out for out in stage.outs if not status[str(out)] and out.hash_info]
+        damaged = [out for out in present if not self.verified.holds(out.def_path, out.hash_info.value)]
         notes = tuple(
             f"{out.def_path} is damaged: its bytes are not those of its .dvc file; {FETCH}" for out in damaged
         )
@@ -108,7 +108,7 @@ class Walk:
         if stage.addressing in self.forced:
             reasons.append((0, "forced"))
         notes = plan_reasons.removed_inputs(stage, lock)
-        known, waiting = True, list[str]()
+        inputs_present, waiting = True, list[str]()
         waiting += self._sources(stage, lock)
         for dep in stage.deps:
             if dvc_api.is_params(dep):
@@ -118,7 +118,7 @@ class Walk:
             if content is UNKNOWN:
                 waiting.append(dep.def_path)
             elif content is None:
-                known = False
+                inputs_present = False
                 reasons.append((1, f"{dep.def_path} is missing"))
             elif dep.hash_info != content:
                 if lock is not None and dep.hash_info:
@@ -131,8 +131,8 @@ class Walk:
             if lock is not None
             else {}
         )
-        action = self._action(stage, reasons, broken, waiting, known)
-        if action == "run" and known and not waiting:
+        action = self._action(stage, reasons, broken, waiting, inputs_present)
+        if action == "run" and inputs_present and not waiting:
             notes += dvc_run_cache.passed_over(self.repo, stage)
         reasons += [(3, f"{path} {state}") for path, state in broken.items()]
         if waiting:
@@ -148,8 +148,8 @@ class Walk:
         )
 
     def _doubts(self, stage: Any, lock: dict[str, Any] | None) -> list[tuple[int, str]]:
-        """What other records of the run say otherwise than dvc.lock: such an entry was edited, or merged of
-        two.
+        """Returns a reason for each difference between dvc.lock and other records of the run: such an entry
+        was edited, or merged of two.
         """
         if lock is None or stage.frozen:
             return []
@@ -157,9 +157,9 @@ class Walk:
         return [(2, f"the records disagree: {difference.text()}") for difference in judgement.differences]
 
     def _action(
-        self, stage: Any, reasons: list[Any], broken: dict[str, str], waiting: list[str], known: bool
+        self, stage: Any, reasons: list[Any], broken: dict[str, str], waiting: list[str], inputs_present: bool
     ) -> Action:
-        """Decide, and predict the outputs' contents."""
+        """Returns the action of a stage, and predicts its outputs' contents."""
         source = stage
         always = any(order == 0 and text != "never run" for order, text in reasons)
         if stage.frozen or (not reasons and not broken and not waiting):
@@ -167,7 +167,7 @@ class Walk:
         action: Action = "run"
         if waiting:
             action = "run" if reasons else "run?"
-        elif known and not always:
+        elif inputs_present and not always:
             if not reasons and all(self._cached(out) for out in stage.outs):
                 action = "checkout"
             else:
@@ -186,9 +186,9 @@ class Walk:
         return action
 
     def _sources(self, stage: Any, lock: dict[str, Any] | None) -> list[str]:
-        """Manifests of outside sources that are still to be made. In the stage's entry of code.lock.json,
-        those that are known take the digest that they will have, those that are not keep the recorded one:
-        what they change is not known.
+        """Returns the manifests of outside sources that are still to be made. In the stage's entry of
+        code.lock.json, a known manifest gets the digest that it will have; an unknown one keeps its recorded
+        digest.
         """
         path = os.path.join(self.repo.root_dir, codelock.CODE_LOCK)
         entry = self.files.get(path, {}).get(stage.addressing, {}).get("sources", {})
@@ -216,8 +216,8 @@ class Walk:
         )
 
     def _content(self, dep: Any) -> Any:
-        """The content a dependency will have when its stage's turn comes: a hash, UNKNOWN, or None when it is
-        not there.
+        """Returns the content that a dependency will have when its stage runs: a hash, UNKNOWN, or None when
+        it does not exist.
         """
         if dep.fs_path in self.predicted:
             return self.predicted[dep.fs_path]
@@ -238,8 +238,8 @@ class Walk:
             ) from None
 
     def _broken(self, out: Any) -> str:
-        """What is wrong with a recorded output, in words; empty when nothing is. DVC's own view first, which
-        trusts what a remote sent.
+        """Returns what is wrong with a recorded output, in words; empty when nothing is. DVC's own view comes
+        first, but DVC trusts what a remote sent.
         """
         state = out.workspace_status().get(str(out))
         status = {None: "", "deleted": "is missing"}.get(state, f"was {state}")

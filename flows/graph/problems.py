@@ -1,5 +1,5 @@
-"""A pydantic error in the words of params.yaml: the key where it stands in the file, what is wrong, and the
-nearest known key.
+"""Pydantic errors in terms of params.yaml: the key as it stands in the file, what is wrong, and the nearest
+known key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ MOVED = {
 
 
 def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str]:
-    """(the key's path in the file, what is wrong with it) of one pydantic error about a `root`."""
+    """Returns (the key's path in the file, what is wrong with it) for one pydantic error of the record
+    `root`.
+    """
     path, known = _locate(raw, item["loc"], root)
     if item["type"] == "extra_forbidden":
         if hint := MOVED.get((path[0], path[-1])) or MOVED.get(("", path[0])):
@@ -46,8 +48,8 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
 
 
 def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list[str], list[str]]:
-    """The path in the file that a pydantic location stands for, and the keys that are known beside its last
-    part.
+    """Returns the path in the file that a pydantic location means, and the keys that are known beside its
+    last part.
 
     Pydantic's locations also hold the tags of unions, which the file does not; and a key of a run or method
     may stand in what it shares with others.
@@ -92,12 +94,12 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
 
 
 def _chosen(field: FieldInfo, data: Any) -> Any:
-    """The type of a field's value; at a seam, that of the options of the kind which the data names."""
+    """Returns the type of a field's value; at a seam, the options record of the kind that the data names."""
     return _options(field.metadata, data) or field.annotation
 
 
 def _options(marks: Iterable[Any], data: Any) -> type[BaseModel] | None:
-    """The record of the kind that the data names at a seam."""
+    """Returns the options record of the kind that the data names at a seam; None where it names none."""
     for seam in marks:
         if isinstance(seam, Seam) and isinstance(data, dict):
             name = data.get(seam.record.tag)
@@ -107,7 +109,7 @@ def _options(marks: Iterable[Any], data: Any) -> type[BaseModel] | None:
 
 
 def _records(kind: Any, data: Any) -> list[type[BaseModel]]:
-    """The records that a value of this type may be; of a union only those whose literal fields agree with
+    """Returns the records that a value of this type may be; of a union only those whose literal fields match
     `data`.
     """
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -132,7 +134,7 @@ def _agrees(record: type[BaseModel], data: Any) -> bool:
 
 
 def _item(kind: Any) -> Any:
-    """The type of the values of a mapping or sequence, looked for through unions."""
+    """Returns the type of a mapping's or sequence's values, also inside unions."""
     if typing.get_origin(kind) in (dict, list, tuple):
         return [argument for argument in typing.get_args(kind) if argument is not Ellipsis][-1]
     inner = [
@@ -142,7 +144,7 @@ def _item(kind: Any) -> Any:
 
 
 def remove(data: Any, path: list[str]) -> bool:
-    """Take the value at `path` out of nested data; False when there is none."""
+    """Remove the value at `path` from nested data. Returns False when there is none."""
     for part in path[:-1]:
         try:
             data = data[int(part)] if isinstance(data, list) else data[part]

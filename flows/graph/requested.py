@@ -1,5 +1,5 @@
-"""A stage that is asked for by its name though no member of that name stands in params.yaml: what putting it
-into the graph takes.
+"""Stages that are requested by name although params.yaml has no member of that name: which members must be
+added for them.
 
 Where dvc.yaml's `meta` says `named: SETTING`, `STAGE@NAME` may be asked for as it is, and the setting is
 then NAME: a preset (`rl@dapo`), or a model that some stage makes (`evaluate@dpo`). A run of a preset has the
@@ -20,8 +20,8 @@ Addition = tuple[str, ...]  # where the member will stand: ("rl", "runs", "dapo"
 
 
 def missing(raw: Any, targets: Iterable[str], root: Path | None = None) -> list[Addition]:
-    """What is to be added, in order and each once. A target that names no preset or model is left for the
-    plan to refuse.
+    """Returns the members to add, in order and without duplicates. A target that names neither a preset nor a
+    model is ignored here, and refused by the plan.
     """
     additions: list[Addition] = []
     for target in targets:
@@ -33,7 +33,7 @@ def missing(raw: Any, targets: Iterable[str], root: Path | None = None) -> list[
 
 
 def askable(raw: Any, root: Path | None = None) -> list[str]:
-    """The stages of presets that no run has, by name: `rl@dapo`, `evaluate@dapo`."""
+    """Returns the stages of presets that no run has, by name: `rl@dapo`, `evaluate@dapo`."""
     return [
         f"{family.name}@{preset}"
         for runs in _named(root)
@@ -45,8 +45,8 @@ def askable(raw: Any, root: Path | None = None) -> list[str]:
 
 
 def add(document: Any, additions: Iterable[Addition], root: Path | None = None) -> None:
-    """Enter them into a document of `params_file.load_with_comments`, at the end of their sections. What is
-    no such section is left to the check, and optional references to `fill`.
+    """Add the members to a document of `params_file.load_with_comments`, at the end of their sections.
+    Invalid sections are left to the check, and optional references to `fill`.
     """
     for *section, name in additions:
         family = next(family for family in _named(root) if family.over == tuple(section))
@@ -66,30 +66,34 @@ def add(document: Any, additions: Iterable[Addition], root: Path | None = None) 
 
 
 def _named(root: Path | None) -> list[Family]:
-    """The families whose members may be asked for by name."""
+    """Returns the families whose members may be asked for by name."""
     return [family for family in families(root) if family.named]
 
 
 def _additions(raw: Any, family: Family, name: str, root: Path | None) -> list[Addition]:
-    """The members that `FAMILY@NAME` needs and that are not there; none where NAME cannot be asked for."""
-    own: list[Addition] = [] if name in names(raw, *family.over) else [(*family.over, name)]
+    """Returns the members that `FAMILY@NAME` needs and that are not there; none where NAME cannot be asked
+    for.
+    """
+    addition: list[Addition] = [] if name in names(raw, *family.over) else [(*family.over, name)]
     if presets := family.named_presets:
-        return own if name in names(raw, *presets) and _of_first_run(raw, family) else []
+        return addition if name in names(raw, *presets) and _of_first_run(raw, family) else []
     kinds = family.takes(family.named)
     if name in Graph(raw, root).models(*kinds):
-        return own
+        return addition
     makers = (runs for runs in _named(root) if runs.named_presets and runs.meta.get("model") in kinds)
-    return next(([*needed, *own] for runs in makers if (needed := _additions(raw, runs, name, root))), [])
+    return next(
+        ([*needed, *addition] for runs in makers if (needed := _additions(raw, runs, name, root))), []
+    )
 
 
 def _inputs(family: Family) -> list[str]:
-    """The references that a member must have beside the setting it is asked by."""
+    """Returns the references that a member must have besides the setting that it is requested by."""
     return [setting for setting in family.references if setting not in (*family.optional, family.named)]
 
 
 def _of_first_run(raw: Any, family: Family) -> dict[str, Any]:
-    """The inputs of the first run without an optional one (which a rule rewards); empty where there is
-    none.
+    """Returns the inputs of the first run without an optional reference (one that a rule rewards); empty
+    where there is none.
     """
     inputs = _inputs(family)
     for run in mapping(raw, *family.over).values():
@@ -101,8 +105,9 @@ def _of_first_run(raw: Any, family: Family) -> dict[str, Any]:
 
 
 def _of_model(raw: Any, family: Family, model: str, root: Path | None) -> dict[str, Any]:
-    """A member that is about a model: the inputs that the model was made of, with the settings of the first
-    member that has them too; the first member's where the model says nothing.
+    """Returns a member that is about a model: the inputs that the model was made of, and the other settings
+    of the first member with the same inputs. An input that the model does not determine is that of the first
+    member.
     """
     members = [member for member in mapping(raw, *family.over).values() if isinstance(member, dict)]
     graph, inputs = Graph(raw, root), {}
@@ -114,8 +119,8 @@ def _of_model(raw: Any, family: Family, model: str, root: Path | None) -> dict[s
 
 
 def _origin(graph: Graph, family: Family, setting: str, model: str) -> Any:
-    """What the nearest of the stages that led to a model has for a setting, where a member of the family
-    could have that; None for nothing.
+    """Returns the value of a setting in the nearest stage that led to a model, among the values that a member
+    of the family may have; None without one.
     """
     valid = graph.values(family, setting)
     for stage in _led_to(graph, model):
@@ -126,20 +131,20 @@ def _origin(graph: Graph, family: Family, setting: str, model: str) -> Any:
 
 
 def _led_to(graph: Graph, model: str) -> Iterator[Any]:
-    """The stage that makes a model, and those of the models that it was made of, the nearest first."""
+    """Yields the stage that makes a model and those that made the models before it, the nearest first."""
     waiting = [stage for name, stage in graph.models().items() if name == model]
-    seen: set[str] = set()
+    visited: set[str] = set()
     while waiting:
         stage = waiting.pop(0)
-        if stage.name not in seen:
-            seen.add(stage.name)
+        if stage.name not in visited:
+            visited.add(stage.name)
             yield stage
             makers = (maker for read in stage.inputs for maker in graph.makers_of(read.path))
             waiting += [maker for maker in makers if maker.model]
 
 
 def _in_one_line(values: dict[str, Any]) -> Any:
-    """A mapping that is written in one line."""
+    """Returns the mapping as YAML that is written on one line."""
     from ruamel.yaml.comments import CommentedMap
 
     line = CommentedMap(values)

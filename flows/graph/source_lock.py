@@ -1,5 +1,5 @@
-"""source.lock.json: what params.yaml takes from outside (dvc.yaml makes a stage source@NAME of each), and
-pins of what others hold.
+"""source.lock.json: which outside sources params.yaml uses (dvc.yaml makes a stage source@NAME of each), and
+pins of their versions.
 
 It stands in git, like dvc.lock. The pin of a Hugging Face id is the commit that was fetched first, that of a
 package its version, both with the sha256 of every used file: a clone fetches that commit, wherever the branch
@@ -28,22 +28,23 @@ STAGE = "source@"
 
 
 def all_references(params: Params) -> Iterator[Reference]:
-    """Those of every stage in the graph; presets without a run do not count."""
+    """Yields the outside references of every stage in the graph; presets without a run do not count."""
     for name in type(params).model_fields:
         section = getattr(params, name)
         yield from references(getattr(section, "runs", section))
 
 
 def taken_by(params: Params, sections: Iterable[str]) -> list[Reference]:
-    """What the sections of one stage name, each once."""
+    """Returns the outside references in the sections of one stage, without duplicates."""
     return list(
         dict.fromkeys(reference for section in sections for reference in references(params.section(section)))
     )
 
 
 def read(root: Path) -> dict[str, Any]:
-    """{"taken": {name: …}, "pins": {name: {"commit" or "version", "files": {file: sha256}}}}; empty where the
-    file is missing. ParamsError where it is broken, by a merge say: what was pinned would be forgotten.
+    """Returns {"taken": {name: …}, "pins": {name: {"commit" or "version", "files": {file: sha256}}}}; empty
+    where the file is missing. Raises ParamsError where it is damaged, for example by a merge: the pins would
+    be lost.
     """
     try:
         content = json.loads((root / SOURCE_LOCK).read_text("utf-8"))
@@ -60,7 +61,7 @@ def read(root: Path) -> dict[str, Any]:
 
 
 def make(root: Path, params: Params) -> dict[str, Any]:
-    """What the file should hold."""
+    """Returns the content that the file should have."""
     before = read(root)
     taken = {
         reference.name: _entry(root, reference, before["taken"].get(reference.name))
@@ -76,19 +77,19 @@ def text_of(value: dict[str, Any]) -> str:
 
 
 def write(root: Path, params: Params) -> bool:
-    """Bring the file up to date; True where what is taken has changed, so that dvc.yaml means other stages
-    now.
+    """Bring the file up to date. Returns whether the sources have changed, so that dvc.yaml declares other
+    stages now.
     """
-    path, before, now = root / SOURCE_LOCK, read(root), make(root, params)
-    if not path.exists() or path.read_text("utf-8") != text_of(now):
+    path, before, content = root / SOURCE_LOCK, read(root), make(root, params)
+    if not path.exists() or path.read_text("utf-8") != text_of(content):
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(text_of(now), "utf-8")
+        temporary.write_text(text_of(content), "utf-8")
         os.replace(temporary, path)
-    return before["taken"] != now["taken"]
+    return before["taken"] != content["taken"]
 
 
 def digests(root: Path, params: Params, sections: Iterable[str]) -> dict[str, str]:
-    """Name of each source that the sections take -> digest of its manifest as it lies there, or `absent`."""
+    """Returns {name of each source that the sections use: digest of its present manifest, or `absent`}."""
     from tasks.content import file_digest
 
     paths = {reference.name: root / reference.manifest for reference in taken_by(params, sections)}
@@ -96,7 +97,7 @@ def digests(root: Path, params: Params, sections: Iterable[str]) -> dict[str, st
 
 
 def shown(entry: dict[str, Any]) -> str:
-    """A source of the file, for people."""
+    """Returns a source of the file as text for people."""
     fields = {key: value for key, value in entry["source"].items() if key != "version"}
     return Source.model_validate(fields).shown
 
@@ -111,7 +112,9 @@ def _entry(root: Path, reference: Reference, before: dict[str, Any] | None) -> d
 
 
 def dvc_path(root: Path, text: str) -> str:
-    """As DVC writes a dependency: from the project's folder on where it lies inside, else as it is given."""
+    """Returns a path as DVC writes a dependency: relative to the project's folder where it lies inside, else
+    as it is given.
+    """
     path = os.path.normpath(os.path.expanduser(text))
     inside = os.path.relpath(path, root) if os.path.isabs(path) else path
     if not inside.startswith("..") and not os.path.isabs(inside):
@@ -129,8 +132,8 @@ def _version(package: str) -> str:
 def _pin(
     root: Path, name: str, entry: dict[str, Any], before: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    """What was pinned stays pinned; the first manifest pins what was not. None: a path, whose bytes may
-    change, or not taken in yet.
+    """Returns the pin of a source: the existing one, or that of its first manifest. None for a path, whose
+    bytes may change, and for a source that has not been fetched.
     """
     source = entry["source"]
     if "path" in source or (before is not None and before.get("version") == source.get("version")):

@@ -1,5 +1,4 @@
-"""The pinned specification of one stage run, made from DVC's declaration and the contents as they are at this
-moment.
+"""The pinned specification of one stage run, built from DVC's declaration and the present contents.
 
 `python -m flows.graph.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an
 input has changed since, `… refuse PATH` puts aside what was trained with something that the digest does not
@@ -26,7 +25,9 @@ DRIFTED = 75
 
 
 def key_of(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> str:
-    """16 hexadecimal digits that stand for command, inputs, parameters, code and outputs of a stage."""
+    """Returns 16 hexadecimal digits that identify command, inputs, parameters, code and outputs of a
+    stage.
+    """
     facts = {
         "cmd": dvc_api.command(stage),
         "inputs": {path: content.value for path, (content, _) in pinned.items()},
@@ -36,7 +37,7 @@ def key_of(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> str:
 
 
 def work_directory(root: Path, name: str, key: str) -> Path:
-    """Only the same key may resume from it."""
+    """Returns the work directory of a stage and key. Only a run with the same key may resume from it."""
     return root / STATE / "work" / f"{name.replace('@', '-')}-{key}"
 
 
@@ -48,7 +49,7 @@ def build(
     run: dict[str, Any],
     git: dict[str, Any],
 ) -> Spec:
-    """The specification of `stage` with its inputs as pinned."""
+    """Returns the specification of `stage` with its inputs as pinned."""
     params: dict[str, Any] = {}
     code: dict[str, Any] = {}
     inputs: dict[str, str] = {}
@@ -84,7 +85,7 @@ def build(
 
 
 def git_facts(root: Path) -> dict[str, Any]:
-    """{"commit", "dirty"} of the user's repository; commit is None outside of git or before the first
+    """Returns {"commit", "dirty"} of the user's repository; commit is None outside of git or before the first
     commit.
     """
 
@@ -96,7 +97,9 @@ def git_facts(root: Path) -> dict[str, Any]:
 
 
 def make(root: Path, name: str) -> Path:
-    """Pin and write a specification for a run without the runner."""
+    """Pin the inputs of a stage and write its specification, for a run without the runner. Returns the file's
+    path.
+    """
     import time
 
     params = load(root)
@@ -121,18 +124,18 @@ def make(root: Path, name: str) -> Path:
 
 
 def verify(root: Path, path: Path) -> list[str]:
-    """What has changed since the specification was written: input paths, parameters, modules."""
+    """Returns what has changed since the specification was written: input paths, parameters, modules."""
     spec = Spec.read(path)
     params = load(root)
     with dvc_api.open_repo(root) as repo:
         codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
         stage = repo.stage.load_one(name=spec.stage)
-        now = build(root, stage, dvc_record.pin(stage), {}, {}, {})
+        current = build(root, stage, dvc_record.pin(stage), {}, {}, {})
     changed = []
     for title, before, after in (
-        ("input", spec.inputs, now.inputs),
-        ("parameter", spec.params, now.params),
-        ("code", spec.code, now.code),
+        ("input", spec.inputs, current.inputs),
+        ("parameter", spec.params, current.params),
+        ("code", spec.code, current.code),
     ):
         changed += [
             f"{title} {key}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)

@@ -1,5 +1,5 @@
-"""The checks that stages bring along for their settings (`tasks/checks.py`): asked for every member of a
-section whose stage has a module `tasks/NAME_check.py`.
+"""The checks that stages bring for their settings (`tasks/checks.py`). They run for every member of a section
+whose stage has a module `tasks/NAME_check.py`.
 
 Each member is checked that is right by itself, so that what is wrong is said all at once.
 """
@@ -22,7 +22,7 @@ from pipelines.settings import ROOT
 
 
 def problems(raw: Any, params: type[BaseModel], root: Path | None = None) -> Iterator[Problem]:
-    """What the stages' own checks say of the values; `params` is the record of the whole file."""
+    """Yields the problems that the stages' own checks find. `params` is the record of the whole file."""
     file = Members(raw, params)
     for family in families(root):
         check = _check_of(family.name) if family.over else None
@@ -35,8 +35,9 @@ def problems(raw: Any, params: type[BaseModel], root: Path | None = None) -> Ite
 
 
 def unused(raw: Any, params: type[BaseModel], root: Path | None = None) -> Iterator[Problem]:
-    """What is wrong with settings that members would be laid over (`sft.common`) and no member is: keys that
-    are unknown, values of a wrong type or range. What is missing, or contradicts itself, a member may mend.
+    """Yields the problems of settings that members would be laid over (`sft.common`) while there is no
+    member: unknown keys, and values of a wrong type or range. A member may still supply what is missing or
+    contradictory.
     """
     for members, layers in overlays(root).items():
         record = member_record(params, members)
@@ -56,7 +57,7 @@ def unused(raw: Any, params: type[BaseModel], root: Path | None = None) -> Itera
 
 
 def _check_of(stage: str) -> Any:
-    """The function `check` of a stage; None where it has none."""
+    """Returns the function `check` of a stage, or None."""
     path = ROOT / "tasks" / f"{stage}_check.py"
     return import_module(f"tasks.{path.stem}").check if path.is_file() else None
 
@@ -70,13 +71,13 @@ class Members:
         self._records: dict[tuple[str, ...], Any] = {}
 
     def names(self, *path: str) -> list[str]:
-        """The keys of the mapping at a path; none where there is none."""
+        """Returns the keys of the mapping at a path; none where there is none."""
         section = at(self.laid, path)
         return [str(name) for name in section] if isinstance(section, dict) else []
 
     def find(self, *path: str) -> Any:
-        """The typed record of the member at a path; its values as the file says them where no record
-        describes its section; None where there is none, or it is wrong by itself.
+        """Returns the typed record of the member at a path; the plain values where no record describes its
+        section; None where there is no member, or it is invalid by itself.
         """
         if path not in self._records:
             self._records[path] = self._read(path)
@@ -94,9 +95,7 @@ class Members:
 
 @lru_cache(maxsize=64)
 def member_record(params: type[BaseModel], section: tuple[str, ...]) -> type[BaseModel] | None:
-    """The record of the members of a section: of `rl.runs` what a run of rl is; None where none describes
-    it.
-    """
+    """Returns the record class of a section's members (of `rl.runs` that of a run of rl), or None."""
     kind: Any = params
     for step in section:
         field = kind.model_fields.get(step) if _is_record(kind) else None

@@ -1,4 +1,4 @@
-"""What is known of one run of a stage, from whichever file tells it, and whether two such tales agree.
+"""Records of one stage run, from whichever file holds them, and the comparison of two such records.
 
 dvc.lock can be edited, or merged from two branches into a run that never was. So its entries are held against
 two other records: DVC's run cache, whose files are named by the hash of what they say, and the lineage.json
@@ -28,7 +28,7 @@ _UNHASHED = ("size", "nfiles")  # DVC leaves these out of a run-cache entry's na
 @dataclass(frozen=True)
 class Entry:
     """One recorded run of a stage. `state`: the commit whose dvc.lock holds it, `worktree` or `run cache`.
-    `row`: as it was read.
+    `row`: the entry as read from the file.
     """
 
     stage: str
@@ -49,16 +49,18 @@ class Entry:
 
 
 class BrokenRecord(RuntimeError):
-    """dvc.lock, or what tells where records lie, cannot be read."""
+    """dvc.lock, or a file that says where records are, cannot be read."""
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """`value` where it is a mapping, else an empty one: a damaged record may hold anything."""
+    """Returns `value` where it is a mapping, else an empty one: a damaged record may hold anything."""
     return value if isinstance(value, Mapping) else {}
 
 
 def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
-    """An entry of dvc.lock or of the run cache, which holds the same fields but no name."""
+    """Returns an entry of dvc.lock or of the run cache as an Entry; the run cache holds the same fields but
+    no name.
+    """
     params = dict(row.get("params") or {})
     keyed = mapping(params.pop(CODE_LOCK, {}))
     name = stage or next(iter(keyed), "")
@@ -83,8 +85,8 @@ def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
 
 
 def _digests(rows: Any) -> dict[str, str]:
-    """Path -> digest. A path may stand twice (a model assessed against itself); where its digests differ,
-    both are said.
+    """Returns {path: digest}. A path may occur twice (a model assessed against itself); where its digests
+    differ, both are given.
     """
     digests: dict[str, str] = {}
     for row in rows or []:
@@ -95,7 +97,7 @@ def _digests(rows: Any) -> dict[str, str]:
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings -> dotted keys; an empty mapping below the top is a value."""
+    """Returns nested mappings as {dotted key: value}; an empty mapping below the top is a value."""
     if not isinstance(value, Mapping) or (prefix and not value):
         return {prefix: value}
     flat: dict[str, Any] = {}
@@ -109,8 +111,8 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Difference:
-    """`record` says `said` of the `title` (parameter, input, code, …) named `key`; the entry that was held
-    against it says `known`.
+    """`record` holds `said` for the `title` (parameter, input, code, …) named `key`; the entry that it was
+    compared with holds `known`.
     """
 
     record: str
@@ -141,7 +143,7 @@ def _compared(
 
 
 def entry_differences(entry: Entry, known: Entry, record: str = RUN_CACHE) -> list[Difference]:
-    """What a run-cache entry says otherwise than another entry, its outputs last."""
+    """Returns the differences of a run-cache entry from another entry, those of outputs last."""
 
     def pairs() -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
         yield "command", {"": entry.command}, {"": known.command}
@@ -159,8 +161,8 @@ def entry_differences(entry: Entry, known: Entry, record: str = RUN_CACHE) -> li
 
 
 def lineage_differences(record: Mapping[str, Any], entry: Entry, name: str = NAME) -> list[Difference]:
-    """What a lineage.json says otherwise than the recorded run. Fields that older records do not hold are not
-    compared.
+    """Returns the differences of a lineage.json from the recorded run. Fields that older records do not have
+    are not compared.
     """
     keyed = mapping(mapping(record.get("environment")).get("keyed"))
     known = {**entry.environment, "python": entry.python}
@@ -185,8 +187,8 @@ def lineage_differences(record: Mapping[str, Any], entry: Entry, name: str = NAM
 
 
 def run_cache_name(row: Mapping[str, Any]) -> tuple[str, str]:
-    """(key, value) of a run: DVC keeps its entry in runs/<key[:2]>/<key>/<value>. `row`: an entry of dvc.lock
-    or of the run cache.
+    """Returns (key, value) of a run: DVC stores its entry as runs/<key[:2]>/<key>/<value>. `row`: an entry of
+    dvc.lock or of the run cache.
     """
     listed = {
         name: sorted(row[name], key=lambda item: item["path"]) for name in ("deps", "outs") if row.get(name)
@@ -209,8 +211,8 @@ def _without(value: Any) -> Any:
 
 
 def load_yaml(text: str | bytes) -> Any:
-    """YAML 1.2 as DVC writes it: `1e-08` is a number and `off` is text, which PyYAML reads the other way
-    round.
+    """Returns the values of YAML 1.2 as DVC writes it: `1e-08` is a number and `off` is text, while PyYAML
+    reads both the other way round.
     """
     from ruamel.yaml import YAML
 
@@ -218,7 +220,7 @@ def load_yaml(text: str | bytes) -> Any:
 
 
 class RunCache:
-    """The run cache below DVC's cache folder. An entry counts only if its content gives its name."""
+    """The run cache below DVC's cache folder. An entry counts only if its name is the hash of its content."""
 
     def __init__(self, cache: Path):
         self.folder = cache / "runs"
@@ -228,12 +230,12 @@ class RunCache:
         return self.folder / key[:2] / key / value
 
     def of(self, row: Mapping[str, Any]) -> Path:
-        """Where the record of just this run is, if there is one."""
+        """Returns the path of the entry for exactly this run, whether it exists or not."""
         return self.place(*run_cache_name(row))
 
     def read(self, path: Path) -> Mapping[str, Any] | None:
-        """The entry, or None when it cannot be read or is not what its name says: cut short, zeroed,
-        edited.
+        """Returns the entry, or None when it cannot be read or its content does not match its name
+        (truncated, zeroed, edited).
         """
         if path not in self._rows:
             self._rows[path] = self._read(path)
@@ -260,7 +262,7 @@ class RunCache:
         }
 
     def with_output(self, digest: str) -> Iterator[Mapping[str, Any]]:
-        """Entries that made the digest, newest first."""
+        """Yields the entries with an output of this digest, newest first."""
         needle = digest.encode()
         for path, text in self.texts.items():
             row = self.read(path) if needle in text else None
@@ -268,14 +270,14 @@ class RunCache:
                 yield row
 
     def newest(self, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """(value, entry) of the whole entries under a key, newest first."""
+        """Yields (value, entry) of the intact entries under a key, newest first."""
         for path in sorted(self._under(key), key=lambda path: path.stat().st_mtime_ns, reverse=True):
             row = self.read(path)
             if row:
                 yield path.name, row
 
     def damaged(self, key: str) -> list[Path]:
-        """Files under a key that are no entries."""
+        """Returns the files under a key that are not intact entries."""
         return [
             path
             for path in sorted(self._under(key))
@@ -292,8 +294,8 @@ class RunCache:
 
 @dataclass(frozen=True)
 class RecordJudgement:
-    """`witnesses`: records that say the same. `differences`: what others say otherwise. Neither: only the
-    entry itself tells.
+    """`witnesses`: records that agree. `differences`: how other records differ. Neither: there is no other
+    record.
     """
 
     witnesses: tuple[str, ...] = ()
@@ -308,21 +310,21 @@ class Witnesses:
         self.run_cache = RunCache(cache)
 
     def lineage(self, entry: Entry) -> Mapping[str, Any] | None:
-        """The lineage.json that the entry records, from wherever just those bytes are; None when they are not
-        at hand.
+        """Returns the lineage.json that the entry records, from wherever its exact bytes are; None when they
+        are not at hand.
         """
         for path, digest in entry.outs.items():
             if path.endswith(f"/{NAME}"):
-                for place in (self.root / path, dvc_object(self.cache, digest)):
+                for candidate in (self.root / path, dvc_object(self.cache, digest)):
                     try:
-                        if file_digest(place) == digest:
-                            return mapping(json.loads(place.read_bytes()))
+                        if file_digest(candidate) == digest:
+                            return mapping(json.loads(candidate.read_bytes()))
                     except (OSError, ValueError):
                         continue
         return None
 
     def judge(self, entry: Entry) -> RecordJudgement:
-        """Hold an entry of dvc.lock, as it is or as it was, against the other records of its run."""
+        """Compare an entry of dvc.lock, present or past, with the other records of its run."""
         record = self.lineage(entry)
         differences = lineage_differences(record, entry, f"its {NAME}") if record is not None else []
         witnesses = [NAME] if record is not None and not differences else []
@@ -336,8 +338,8 @@ class Witnesses:
         return RecordJudgement(tuple(witnesses), (*differences, *shortest))
 
     def _otherwise(self, entry: Entry, witnessed: bool) -> Iterator[list[Difference]]:
-        """What run-cache entries of the same outputs, or of the same inputs, say otherwise. One empty list:
-        one says the same.
+        """Yields the differences of each run-cache entry with the same outputs or the same inputs; one empty
+        list where an entry agrees.
         """
         differences = []
         digest = next(iter(entry.outs.values()), "")

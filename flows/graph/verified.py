@@ -1,5 +1,4 @@
-"""Bytes that were read and found to be what their record says, remembered by name, size, time of change and
-inode.
+"""Which files have been verified against their records, remembered by name, size, time of change and inode.
 
 DVC believes whatever a remote sends and notes it as if it had hashed it: an object cut by some bytes passes
 as fresh. Here every file of a recorded output is read once after it came, then only when its stamp changes; 1
@@ -23,7 +22,9 @@ STATE = ".whetstone/verified.json"
 
 
 def _stamp(paths: Iterable[Path]) -> str:
-    """Of files: name, size, time of change and inode. A missing one has a stamp too."""
+    """Returns a hash of the files' names, sizes, times of change and inodes. A missing file has a stamp
+    too.
+    """
     rows = []
     for path in paths:
         try:
@@ -34,14 +35,14 @@ def _stamp(paths: Iterable[Path]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:24]
 
 
-def _below(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return [place]
-    return sorted(Path(parent, name) for parent, _, names in os.walk(place) for name in names)
+def _below(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(Path(parent, name) for parent, _, names in os.walk(path) for name in names)
 
 
 class Verified:
-    """What has been read in this project. `save` keeps it for the next process."""
+    """The verified files of this project. `save` keeps the list for the next process."""
 
     def __init__(self, root: Path, cache: Path):
         self.root, self.cache = root, cache
@@ -53,29 +54,29 @@ class Verified:
         self._known: dict[str, Any] = known if isinstance(known, dict) else {}
 
     def holds(self, path: str, digest: str) -> bool:
-        """Whether the file or folder at `path` (relative to the root) has the content `digest`. False also
-        when nothing is there.
+        """Returns whether the file or folder at `path` (relative to the root) has the content `digest`; False
+        also when it does not exist.
         """
-        place = self.root / path
-        if not place.exists():
+        location = self.root / path
+        if not location.exists():
             return False
-        stamp = _stamp(_below(place))
+        stamp = _stamp(_below(location))
         if self._known.get(path) == [stamp, digest]:
             return True
-        if content_id(place, ignored_below(self.root, place))[0] != digest:
+        if content_id(location, ignored_below(self.root, location))[0] != digest:
             return False
         self._note(path, stamp, digest)
         return True
 
     def trust(self, path: str, digest: str) -> None:
-        """Note bytes that have just been read elsewhere and gave this digest."""
-        place = self.root / path
-        if place.exists():
-            self._note(path, _stamp(_below(place)), digest)
+        """Note bytes as verified that have just been hashed to this digest elsewhere."""
+        location = self.root / path
+        if location.exists():
+            self._note(path, _stamp(_below(location)), digest)
 
     def damaged_objects(self, digest: str) -> list[Path]:
-        """The cache's objects of a file or folder that are there and are not what their names say; a folder's
-        listing is one of them.
+        """Returns the existing cache objects of a file or folder whose bytes do not match their names; a
+        folder's listing is one of them.
         """
         object_path = dvc_object(self.cache, digest)
         if not object_path.is_file():
@@ -85,9 +86,9 @@ class Verified:
         if self._known.get(digest) == [stamp, digest]:
             return []
         damaged = [
-            place
-            for md5, place in places.items()
-            if place.is_file() and file_digest(place) != md5.removesuffix(".dir")
+            location
+            for md5, location in places.items()
+            if location.is_file() and file_digest(location) != md5.removesuffix(".dir")
         ]
         if not damaged:
             self._note(digest, stamp, digest)

@@ -1,3 +1,3 @@
-"""Provenance: where bytes came from, whether they still are what was recorded, and whether they can be made
-again.
+"""Provenance: where bytes came from, whether they still match their record, and whether they can be
+reproduced.
 """

@@ -1,5 +1,5 @@
-"""Verify a checkpoint: its bytes, its inputs' bytes up to the raw data, its own lineage.json, and its
-registry entry must all agree.
+"""Verification of a checkpoint: its bytes, the bytes of its inputs up to the raw data, its own lineage.json
+and its registry entry must all agree.
 
 Nothing is believed because a database says so: every file is read. What `lineage` flags is a problem here
 too; the audit adds what only shows when records are held against each other.
@@ -22,7 +22,9 @@ from tasks.content import folder_digest
 
 @dataclass(frozen=True)
 class AuditProblem:
-    """`path`: the file or folder that does not verify. `problem`: what is wrong with it, and the way out."""
+    """One failed verification. `path`: the file or folder; `problem`: what is wrong with it and what to
+    do.
+    """
 
     path: str
     problem: str
@@ -32,8 +34,8 @@ class AuditProblem:
 
 
 def audit(root: str | Path, subject: str) -> list[AuditProblem]:
-    """All that does not verify about `subject` (as for `flows.provenance.lineage.lineage`); empty when
-    everything does.
+    """Returns everything about `subject` that does not verify (as for `flows.provenance.lineage.lineage`);
+    empty when all does.
 
     Raises UnknownSubject when there is nothing to audit, BrokenRecord when dvc.lock cannot be read.
     """
@@ -41,7 +43,7 @@ def audit(root: str | Path, subject: str) -> list[AuditProblem]:
 
 
 def audited(ancestry: Ancestry) -> list[AuditProblem]:
-    """The same, for a walk that has been made."""
+    """Returns the problems of an ancestry that has been walked already."""
     problems = [AuditProblem(row["path"], row["problem"]) for row in ancestry.problems]
     problems += _bytes(ancestry)
     problems += [*_run_cache(ancestry), *_another(ancestry)]
@@ -55,7 +57,7 @@ def audited(ancestry: Ancestry) -> list[AuditProblem]:
 
 
 def _bytes(ancestry: Ancestry) -> Iterator[AuditProblem]:
-    """A registered version may promise bytes that neither its folder nor the cache holds."""
+    """Yields a problem where the bytes of a registered version are neither in its folder nor in the cache."""
     subject = ancestry.subject
     if subject.kind != VERSION or not subject.digest:
         return
@@ -77,7 +79,9 @@ def _bytes(ancestry: Ancestry) -> Iterator[AuditProblem]:
 
 
 def _another(ancestry: Ancestry) -> Iterator[AuditProblem]:
-    """Whole bytes of another stage's output in this one's place: a copy of a sibling, or a link to it."""
+    """Yields a problem where the output of another stage stands in this one's place: a copy of a sibling, or
+    a link to it.
+    """
     path, entry = ancestry.subject.path, ancestry.entry
     current = ancestry.history.current(path) if path else None
     if path and entry and current and path not in entry.outs:
@@ -89,9 +93,7 @@ def _another(ancestry: Ancestry) -> Iterator[AuditProblem]:
 
 
 def _run_cache(ancestry: Ancestry) -> Iterator[AuditProblem]:
-    """The run-cache entries of the ancestry's runs, each against its name, which is the hash of what it
-    should say.
-    """
+    """Yields a problem for each run-cache entry of the ancestry whose name is not the hash of its content."""
     run_cache = ancestry.history.witnesses.run_cache
     for entry in ancestry.entries:
         path = run_cache.of(entry.row)
@@ -104,7 +106,9 @@ def _run_cache(ancestry: Ancestry) -> Iterator[AuditProblem]:
 
 
 def _own_record(ancestry: Ancestry) -> Iterator[AuditProblem]:
-    """lineage.json against the files beside it, against itself, and against the record of the run."""
+    """Yields the differences of lineage.json from the files beside it, from itself, and from the record of
+    the run.
+    """
     subject, entry = ancestry.subject, ancestry.entry
     record = subject.recorded
     shown = ancestry.shown(subject.record)
@@ -142,11 +146,11 @@ def _own_record(ancestry: Ancestry) -> Iterator[AuditProblem]:
             )
 
 
-def _shown(ancestry: Ancestry, place: Path | None) -> str:
-    if place is None:
+def _shown(ancestry: Ancestry, path: Path | None) -> str:
+    if path is None:
         return ""
     return (
-        place.relative_to(ancestry.contents.root).as_posix()
-        if place.is_relative_to(ancestry.contents.root)
-        else str(place)
+        path.relative_to(ancestry.contents.root).as_posix()
+        if path.is_relative_to(ancestry.contents.root)
+        else str(path)
     )

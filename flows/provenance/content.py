@@ -1,5 +1,5 @@
-"""Where recorded bytes lie and whether they still are what was recorded: in the workspace, in DVC's cache, or
-nowhere.
+"""Where recorded bytes are (in the workspace, in DVC's cache, in git or nowhere), and whether they still
+match their digests.
 
 Ids come from bytes, never from DVC's state database, which trusts sizes and times of change: a file that was
 altered in place under a hard link, in the workspace or in the cache, passes there and fails here.
@@ -37,7 +37,7 @@ GOOD = frozenset({OK, CACHED, IN_GIT})
 
 @dataclass(frozen=True)
 class ContentState:
-    """What became of recorded bytes, and the files that differ ({path: what is wrong}).
+    """The state of recorded bytes, and the files that differ ({path: what is wrong}).
 
     ok: the workspace holds them. cached, in git: it does not (any more), DVC's cache or a commit does,
     verified. changed: the workspace should hold them and holds something else. corrupt: the cache's object
@@ -49,8 +49,8 @@ class ContentState:
 
 
 class Contents:
-    """The bytes of one project. Each path and object is hashed once per instance, so an instance serves one
-    question.
+    """The bytes of one project. Each path and object is hashed once per instance, so use an instance for one
+    question only.
     """
 
     def __init__(self, root: str | Path):
@@ -66,23 +66,27 @@ class Contents:
             raise BrokenRecord(str(error)) from None
 
     def object(self, digest: str) -> Path:
-        """Where DVC's cache keeps the bytes with this md5 (a folder's listing when it ends in .dir)."""
+        """Returns the path of DVC's cache object with this md5; of a folder's listing when the digest ends in
+        .dir.
+        """
         return dvc_object(self.cache, digest)
 
     def at(self, path: str | Path) -> tuple[str, dict[str, str] | None] | None:
-        """(id, files of a folder or None) of what lies at `path` now (relative to the root); None when
-        nothing does.
+        """Returns (id, files of a folder or None) of what is at `path` (relative to the root) now; None when
+        nothing is.
         """
-        place = self.root / path
-        if place not in self._ids:
-            self._ids[place] = content_id(place, ignored_below(self.root, place)) if place.exists() else None
-        return self._ids[place]
+        location = self.root / path
+        if location not in self._ids:
+            self._ids[location] = (
+                content_id(location, ignored_below(self.root, location)) if location.exists() else None
+            )
+        return self._ids[location]
 
     # -- recorded listings of folders ------------------------------------------------------------------------
 
     def files(self, digest: str, path: str | None = None) -> dict[str, str] | None:
-        """{relative path: md5} of a recorded folder: from DVC's cache, from a remembered listing, or from
-        git; None if none verifies.
+        """Returns {relative path: md5} of a recorded folder, from DVC's cache, a stored listing, or git; None
+        if none of them verifies.
         """
         if not digest.endswith(".dir"):
             return None
@@ -97,8 +101,8 @@ class Contents:
         return self._files_in_git(digest, path) if path else None
 
     def _files_in_git(self, digest: str, path: str) -> dict[str, str] | None:
-        """Raw data are no DVC outputs: when git tracks them, some commit still has the files that give the
-        digest.
+        """Returns the listing of raw data from git, where some commit holds files with the recorded digest;
+        None otherwise.
         """
         try:
             return source_state.recorded_files(self.root, path, digest)
@@ -106,8 +110,8 @@ class Contents:
             return None
 
     def remember(self, path: str, digest: str) -> bool:
-        """Keep the listing of an input folder that is no output of a stage, so that a changed file can be
-        named later. True when kept.
+        """Store the listing of an input folder that no stage makes, so that a changed file can be named
+        later. Returns whether it was stored.
         """
         target = self.root / MANIFESTS / f"{digest}.json"
         if not digest.endswith(".dir") or target.exists():
@@ -121,8 +125,8 @@ class Contents:
     # -- verdicts --------------------------------------------------------------------------------------------
 
     def stored(self, digest: str) -> ContentState:
-        """Whether DVC's cache holds the bytes, each object read and compared with its name: cached, corrupt
-        or missing.
+        """Returns whether DVC's cache holds the bytes: cached, corrupt or missing. Each object is read and
+        compared with its name.
         """
         status = self._object(digest)
         if status != CACHED or not digest.endswith(".dir"):
@@ -139,7 +143,7 @@ class Contents:
         return self._objects[digest]
 
     def verdict(self, path: str, digest: str, belongs: bool, place: Path | None = None) -> ContentState:
-        """What became of `digest`, recorded for `path`.
+        """Returns the state of the bytes `digest` that were recorded for `path`.
 
         `belongs`: the workspace should hold just this content now, because dvc.lock says so. `place`: the
         bytes in question lie there (a checkpoint that was copied out), and no others can stand in for them.
@@ -157,8 +161,8 @@ class Contents:
     def differences(
         self, digest: str, now: Mapping[str, str] | None, path: str | None = None
     ) -> dict[str, str]:
-        """{file: changed, new or gone} between a recorded folder and files found now; empty when no listing
-        of the recorded one is left.
+        """Returns {file: changed, new or gone} between a recorded folder and the files `now`; empty without a
+        listing of the recorded one.
         """
         before = self.files(digest, path)
         return file_differences(before, now) if before is not None and now is not None else {}
@@ -166,7 +170,7 @@ class Contents:
     # -- getting bytes back ----------------------------------------------------------------------------------
 
     def materialise(self, path: str, digest: str, target: Path) -> None:
-        """Copy the recorded bytes to `target`, from the workspace or else the cache, verified.
+        """Copy the recorded bytes to `target`, from the workspace or else the cache, verified. Raises
         FileNotFoundError when neither has them.
         """
         content = self.at(path)
@@ -189,13 +193,13 @@ class Contents:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A plain copy: a hard link would let a writer reach into the cache."""
+    """Copy a file's bytes: with a hard link, a writer could change the cache."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
 
 def file_differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """{file: changed, new or gone} between two listings {relative path: md5}."""
+    """Returns {file: changed, new or gone} between two listings {relative path: md5}."""
 
     def pairs() -> Iterator[tuple[str, str]]:
         for name in sorted(before.keys() | now.keys()):
@@ -210,8 +214,8 @@ def file_differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[
 
 
 def remember_raw(root: Path, inputs: Mapping[str, str]) -> None:
-    """Keep the listings of pinned input folders that no stage makes, each read once per content; `inputs`
-    maps paths to digests.
+    """Store the listings of pinned input folders that no stage makes; `inputs` maps paths to digests. Each is
+    read once per content.
     """
     contents = Contents(root)
     for path, digest in inputs.items():

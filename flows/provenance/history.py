@@ -1,5 +1,5 @@
-"""Which recorded stage run made given bytes: dvc.lock as it is, as it was in any commit or snapshot, and
-DVC's run cache.
+"""Which recorded stage run made given bytes, according to dvc.lock, to its versions in commits and snapshots,
+and to DVC's run cache.
 
 Commits are found by content (`git log --all -S<digest> -- dvc.lock`), so no index has to be kept;
 refs/pipeline/* are among them. The run cache (.dvc/cache/runs) records every run, also one that never reached
@@ -48,16 +48,16 @@ class History:
         self.witnesses = Witnesses(root, cache)
 
     def lock(self, state: str = WORKTREE) -> dict[str, Entry]:
-        """Stage -> entry of the dvc.lock of a commit or of the worktree. BrokenRecord when it cannot be
-        parsed.
+        """Returns {stage: entry} of the dvc.lock of a commit or of the worktree. Raises BrokenRecord when it
+        cannot be parsed.
         """
         if state not in self._locks:
             self._locks[state] = self._read_worktree() if state == WORKTREE else self._read_commit(state)
         return self._locks[state]
 
     def _read_worktree(self, attempts: int = 4) -> dict[str, Entry]:
-        """DVC writes dvc.lock in place, so a reader beside a run may meet half of it: it is read again before
-        it counts as broken.
+        """Returns the entries of the present dvc.lock. DVC writes it in place, so a damaged file is read
+        again before it counts as broken.
         """
         path = self.root / "dvc.lock"
         for attempt in range(attempts):
@@ -82,15 +82,17 @@ class History:
             return {}  # someone committed a broken one; the other records still count
 
     def current(self, path: str) -> tuple[Entry, str] | None:
-        """The entry of the present dvc.lock that makes `path`, and the digest it records."""
+        """Returns the entry of the present dvc.lock with the output `path`, and the digest that it records;
+        None without one.
+        """
         for entry in self.lock().values():
             if path in entry.outs:
                 return entry, entry.outs[path]
         return None
 
     def producers(self, digest: str, prefer: str | None = None) -> list[Entry]:
-        """Records whose outputs include the digest; the state `prefer` first, then worktree, commits (newest
-        first), run cache.
+        """Returns the records with an output of this digest: of the state `prefer` first, then worktree,
+        commits (newest first), run cache.
         """
         for state in dict.fromkeys([prefer or WORKTREE, WORKTREE]):
             if state == RUN_CACHE:
@@ -110,7 +112,7 @@ class History:
             yield entry if entry.stage else _with_name(entry, self._name_of(entry))
 
     def commits_with(self, digest: str) -> list[str]:
-        """Commits whose dvc.lock holds the digest, newest first."""
+        """Returns the commits whose dvc.lock contains the digest, newest first."""
         try:
             touched = git(self.root, "log", "--all", "--format=%H", f"-S{digest}", "--", "dvc.lock").split()
         except (NoGit, subprocess.CalledProcessError):
@@ -122,8 +124,8 @@ class History:
         ]
 
     def _name_of(self, entry: Entry) -> str:
-        """The run cache keeps no stage names: the stage that makes these paths today, else the command's last
-        word.
+        """Returns the stage that makes the entry's paths today, else the last word of its command: the run
+        cache stores no stage names.
         """
         for name, known_entry in self.lock().items():
             if set(known_entry.outs) & set(entry.outs):
@@ -138,8 +140,8 @@ class History:
         return frozenset(path for entry in self.lock().values() for path in entry.outs)
 
     def is_made(self, path: str, state: str) -> bool:
-        """Whether a stage makes `path`, judged by the present dvc.lock, the state's own, and the patterns of
-        dvc.yaml.
+        """Returns whether a stage makes `path`, according to the present dvc.lock, that of the state, and the
+        output patterns of dvc.yaml.
         """
         if path in self.made_paths:
             return True
@@ -151,7 +153,7 @@ class History:
 
     @cached_property
     def _declared(self) -> list[Any]:
-        """The output paths that dvc.yaml declares, `${…}` standing for any one name."""
+        """The output paths that dvc.yaml declares, as patterns; `${…}` matches any one name."""
         return declared_outputs(self.root / "dvc.yaml")
 
 
@@ -160,8 +162,8 @@ def _with_name(entry: Entry, name: str) -> Entry:
 
 
 def declared_outputs(path: Path) -> list[Any]:
-    """The output paths of a dvc.yaml as regular expressions; empty when the file is missing or broken (DVC
-    then says so itself).
+    """Returns the output paths of a dvc.yaml as regular expressions; empty when the file is missing or broken
+    (DVC reports that itself).
     """
     try:
         stages = (load_yaml(path.read_text("utf-8")) or {}).get("stages") or {}

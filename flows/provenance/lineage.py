@@ -1,5 +1,5 @@
-"""The whole ancestry of a checkpoint, from its bytes down to the raw data files, with every file whose bytes
-no longer match.
+"""The whole ancestry of a checkpoint, from its bytes to the raw data files, with every file whose bytes no
+longer match.
 
 The walk goes by content, not by names: the digest of the bytes finds the record of the stage run that made
 them, that record names the digests of its inputs, and so on. It works on a copied-out folder, after the
@@ -34,7 +34,7 @@ _SAID = {
 
 
 def lineage(root: str | Path, subject: str) -> dict[str, Any]:
-    """Everything that is known about the origin of `subject` (a path, or NAME[:VERSION|@alias] of the
+    """Returns everything that is known about the origin of `subject` (a path, or NAME[:VERSION|@alias] of the
     registry).
 
     {"subject": {"path", "digest", "kind"}, "nodes": [{"id", "stage", "key", "outs", "inputs", "params",
@@ -48,8 +48,8 @@ def lineage(root: str | Path, subject: str) -> dict[str, Any]:
 
 
 class Ancestry:
-    """One walk. `subject`, `entry` (the record of the run that made it, or None) and `contents` serve the
-    audit as well.
+    """One walk through an ancestry. `subject`, `entry` (the record of the run that made it, or None) and
+    `contents` are used by the audit as well.
     """
 
     def __init__(self, root: str | Path, subject: str):
@@ -73,7 +73,9 @@ class Ancestry:
 
     @property
     def expected(self) -> str | None:
-        """The digest that the subject should have by its record, the registry, or its own lineage.json."""
+        """The digest that the subject should have according to its record, the registry, or its own
+        lineage.json.
+        """
         if self.subject.digest:
             return self.subject.digest
         if self.entry and self.path in self.entry.outs:
@@ -104,7 +106,7 @@ class Ancestry:
         return self.subject.path or str(self.subject.place)
 
     def shown(self, place: Path | None) -> str:
-        """A place as people know it: relative to the project where it lies inside."""
+        """Returns a path as text: relative to the project where it lies inside."""
         root = self.contents.root
         return (
             ""
@@ -128,7 +130,7 @@ class Ancestry:
             self.problems.append(row)
 
     def _find_entry(self) -> tuple[Entry | None, str]:
-        """The record of the run that made the subject, and the path under which it knows it."""
+        """Returns the record of the run that made the subject, and the subject's path in that record."""
         subject, content = self.subject, self.content
         promised = (
             [subject.digest]
@@ -163,8 +165,8 @@ class Ancestry:
     # -- the walk --------------------------------------------------------------------------------------------
 
     def _add(self, entry: Entry, needed: set[str]) -> str:
-        """Add the run and its ancestors; returns its id. `needed`: the outputs that the walk reached it
-        by.
+        """Add the run and its ancestors. Returns its id. `needed`: the outputs by which the walk reached
+        it.
         """
         if entry.identity in self._nodes:
             node = self._nodes[entry.identity]
@@ -190,8 +192,8 @@ class Ancestry:
         return name
 
     def _producers(self, path: str, digest: str, consumer: Entry) -> list[tuple[Entry, str]]:
-        """The runs that made an input, with the output of each; raw data and missing ancestors are noted
-        instead.
+        """Returns the runs that made an input, each with the output in question; raw data and missing
+        ancestors are noted instead.
         """
         for entry in self.history.producers(digest, consumer.state):
             output = (
@@ -214,8 +216,8 @@ class Ancestry:
         return []
 
     def _made_inside(self, folder: str, consumer: Entry) -> list[tuple[Entry, str]]:
-        """Outputs below a folder that is read as a whole (`metrics`), by the same dvc.lock as the reader's
-        entry.
+        """Returns the outputs below a folder that is read as a whole (`metrics`), from the same dvc.lock as
+        the reader's entry.
         """
         if consumer.state == RUN_CACHE:
             return []
@@ -228,7 +230,7 @@ class Ancestry:
         ]
 
     def _add_raw(self, path: str, digest: str, consumer: Entry) -> None:
-        """Note raw data, file by file where the listing is known."""
+        """Note raw data, file by file where their listing is known."""
         expected = {entry.inputs[path] for entry in self.history.lock().values() if path in entry.inputs}
         finding = self.contents.verdict(path, digest, belongs=digest in expected or not expected)
         self._behind_links(path)
@@ -247,7 +249,7 @@ class Ancestry:
             self._raw[name] = {"path": name, "digest": md5, "status": status, "read_by": consumer.stage}
 
     def _add_outside(self, entry: Entry) -> None:
-        """Note the files of a source that lies in the hub's cache or an installed package."""
+        """Note the files of a source that are in the hub's cache or an installed package."""
         for out in entry.outs:
             recorded = self._verified_json(entry, out)
             for file in outside.files(recorded) if recorded.get("files") else ():
@@ -263,7 +265,9 @@ class Ancestry:
     # -- one run ---------------------------------------------------------------------------------------------
 
     def _place(self, entry: Entry, path: str) -> Path | None:
-        """Where the subject's own bytes lie; they, and no others, are in question."""
+        """Returns the path of the subject's own bytes, which no other bytes may stand in for; None for other
+        paths.
+        """
         if entry is not self.entry or self.subject.kind == VERSION:
             return None
         if path == self.path:
@@ -289,7 +293,9 @@ class Ancestry:
         return finding
 
     def _own_differences(self, digest: str) -> dict[str, str]:
-        """What differs by the file list in lineage.json, which proves itself: its digest is the model's."""
+        """Returns the differences from the file list in lineage.json, which is trusted only if its digest is
+        the model's.
+        """
         from flows.provenance.content import file_differences
         from tasks.content import folder_digest
 
@@ -299,8 +305,8 @@ class Ancestry:
         return {}
 
     def _check_outs(self, entry: Entry, node: dict[str, Any], needed: set[str]) -> None:
-        """Settle the status of a run's outputs. One that is gone counts only when the walk needs it; one that
-        was changed always does.
+        """Set the status of a run's outputs. A missing output counts only when the walk needs it; a changed
+        one always does.
         """
         for path, digest in entry.outs.items():
             finding = node["findings"][path]
@@ -315,7 +321,7 @@ class Ancestry:
             node["status"] = _worse(node["status"], _word(finding))
 
     def _behind_links(self, path: str, place: Path | None = None) -> None:
-        """Links to folders, which no digest looks behind."""
+        """Report links to folders, whose content is in no digest."""
         for link in folder_links(place or self.contents.root / path):
             self._say(
                 f"{path}/{link}",
@@ -324,7 +330,7 @@ class Ancestry:
             )
 
     def _report(self, path: str, digest: str, finding: ContentState) -> None:
-        """A problem for each file that differs, or for the whole when the files cannot be told."""
+        """Report each file that differs, or the whole path when the files are not known."""
         if finding.status in GOOD:
             return
         for name, change in list(finding.files.items())[:NAMED_AT_MOST]:
@@ -369,8 +375,8 @@ class Ancestry:
         }
 
     def _agrees(self, entry: Entry) -> bool:
-        """Whether no other record of the run says otherwise. What only the entry itself tells is noted as
-        unverified.
+        """Returns whether no other record of the run contradicts the entry. A run without another record is
+        noted as unverified.
         """
         if not entry.row:
             return True
@@ -396,8 +402,8 @@ class Ancestry:
         return not judgement.differences
 
     def record(self, entry: Entry) -> Mapping[str, Any]:
-        """The run's lineage.json: as recorded if those bytes are to be had, else the subject's own, edited or
-        not.
+        """Returns the run's lineage.json: the recorded bytes where they can be found, else the subject's own
+        file, edited or not.
         """
         out = next((path for path in entry.outs if path.endswith(f"/{NAME}")), None)
         if out is None:
@@ -411,17 +417,17 @@ class Ancestry:
         return self._verified_json(entry, out) if out else {}
 
     def _verified_json(self, entry: Entry, out: str) -> Mapping[str, Any]:
-        """A JSON output from wherever its recorded bytes are."""
+        """Returns the content of a JSON output whose bytes match the record; empty when there are none."""
         digest = entry.outs[out]
-        for place in (self._place(entry, out), self.contents.root / out, self.contents.object(digest)):
-            content = self.contents.at(place) if place else None
+        for candidate in (self._place(entry, out), self.contents.root / out, self.contents.object(digest)):
+            content = self.contents.at(candidate) if candidate else None
             if content and content[0] == digest:
-                return read_record(place)
+                return read_record(candidate)
         return {}
 
 
 def _from_record(record: Mapping[str, Any], path: str) -> Entry:
-    """A lineage.json as the record of its run, when no other is left."""
+    """Returns a lineage.json as the record of its run, for when no other record is left."""
     keyed = dict((record.get("environment") or {}).get("keyed") or {})
     return Entry(
         stage=record["stage"],
@@ -436,7 +442,7 @@ def _from_record(record: Mapping[str, Any], path: str) -> Entry:
 
 
 def _word(status: str) -> str:
-    """A finding in the words of the page: verified, modified, missing."""
+    """Returns the status of a finding: verified, modified or missing."""
     return "verified" if status in GOOD else "missing" if status in (MISSING, "gone") else "modified"
 
 
@@ -445,7 +451,7 @@ def _worse(first: str, second: str) -> str:
 
 
 def render_tree(ancestry: Mapping[str, Any]) -> Any:
-    """The ancestry as a rich Tree for the terminal (see `flows.provenance.lineage_tree`)."""
+    """Returns the ancestry as a rich Tree for the terminal (see `flows.provenance.lineage_tree`)."""
     from flows.provenance.lineage_tree import tree
 
     return tree(ancestry)

@@ -1,4 +1,4 @@
-"""The ancestry of a checkpoint as one self-contained page: the graph, what each stage was made from, and
+"""The ancestry of a checkpoint as one self-contained HTML page: the graph, what each stage was made from, and
 every mismatch in red at the top.
 
 Everything can be read without a script; the script only opens a node's facts on a click and shows its
@@ -27,7 +27,7 @@ RAW_BOXES = 8  # more raw files than this stand in the graph as their folders
 
 
 def render(lineage: Mapping[str, Any]) -> str:
-    """The page of one lineage.
+    """Returns the HTML page of one lineage.
 
     `lineage` has `subject` {path, digest, kind}, `nodes` [{id, stage, key, outs, inputs, params, code,
     environment, git, run, metrics, status}], `edges` [[from id, to id, path]], `raw` [{path, digest, status}]
@@ -35,7 +35,7 @@ def render(lineage: Mapping[str, Any]) -> str:
     unknown node.
     """
     subject, nodes, raw = lineage["subject"], lineage["nodes"], lineage.get("raw", [])
-    anchors = {node["id"]: f"node-{place}" for place, node in enumerate(nodes)}
+    anchors = {node["id"]: f"node-{index}" for index, node in enumerate(nodes)}
     title, digest = f"Lineage of {subject['path']}", str(subject.get("digest") or "no digest")
     return (
         environment(FOLDER)
@@ -91,7 +91,7 @@ def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
 
 
 def _raw_boxes(raw: Sequence[Mapping[str, str]], boxes_of: Mapping[str, str]) -> list[Box]:
-    """A box for each raw file, or for each folder of many, with the worst status in it."""
+    """Returns a box for each raw file, or for each folder of many, with the worst status in it."""
     worst = {
         box: min((file.get("status", "") for file in raw if boxes_of[file["path"]] == box), key=_badness)
         for box in boxes_of.values()
@@ -106,7 +106,7 @@ def _badness(status: str) -> int:
 
 
 def _holds(folder: str, path: str) -> bool:
-    """Whether one of two paths is the other or lies in it."""
+    """Returns whether one of the two paths equals or contains the other."""
     first, second = folder.rstrip("/"), path.rstrip("/")
     return first == second or second.startswith(first + "/") or first.startswith(second + "/")
 
@@ -123,7 +123,7 @@ def _hint(node: Mapping[str, Any]) -> str:
 
 
 def _facts(node: Mapping[str, Any], anchor: str, opened: bool) -> dict[str, Any]:
-    """What the page says of one stage: result first, then what it was made from."""
+    """Returns what the page shows of one stage: its results first, then what it was made from."""
     git, run, status = node.get("git") or {}, node.get("run") or {}, str(node.get("status", ""))
     dirty = (
         "unknown"

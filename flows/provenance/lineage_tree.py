@@ -1,5 +1,5 @@
-"""An ancestry for the terminal: the checkpoint at the root, below each stage what it was made from, raw files
-as leaves.
+"""An ancestry for the terminal: the checkpoint is the root, each stage lists what it was made from, and raw
+files are the leaves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STYLE = {"verified": "green", "modified": "bold red", "missing": "bold red", "r
 
 
 def _line(markup: str) -> Text:
-    """Text that wraps also where the console was told to crop, as it is for a pipe: no parameter may be
+    """Returns markup as text that wraps even where the console crops (for a pipe), so that no parameter is
     lost.
     """
     text = Text.from_markup(markup)
@@ -28,7 +28,7 @@ def _line(markup: str) -> Text:
 
 
 def tree(ancestry: Mapping[str, Any]) -> Tree:
-    """The rich tree of a lineage (the value of `flows.provenance.lineage.lineage`)."""
+    """Returns the rich tree of a lineage (the value of `flows.provenance.lineage.lineage`)."""
     subject = ancestry["subject"]
     nodes = {node["id"]: node for node in ancestry["nodes"]}
     title = f"[bold]{escape(subject['path'])}[/]  {subject['kind']}  {subject['digest'] or 'no bytes'}"
@@ -50,7 +50,7 @@ def _add(
     nodes: Mapping[str, Any],
     shown: set[str],
 ) -> None:
-    """Add a stage with its facts, then its inputs; a stage that was shown above is named only."""
+    """Add a stage with its facts and its inputs. A stage that was shown above is only named."""
     head = f"[bold]{escape(node['id'])}[/] [{_STYLE[node['status']]}]{node['status']}[/]"
     if node["id"] in shown:
         parent.add(_line(f"{head}  (shown above)"))
@@ -100,7 +100,7 @@ def _origin(node: Mapping[str, Any]) -> str:
 
 
 def _facts(node: Mapping[str, Any], modules: int) -> list[tuple[str, str]]:
-    """(title, text) lines of one stage; empty ones left out."""
+    """Returns (title, text) lines of one stage; empty ones left out."""
     environment = node["environment"].get("keyed") or {}
     code = node["code"]
     lines = [

@@ -1,5 +1,5 @@
-"""Files from outside that are no files of the project: of a Hugging Face id or an installed package, by the
-manifest of their source.
+"""Files that lie outside the project, of a Hugging Face id or an installed package, verified by the manifest
+of their source.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ __all__ = ["NONE", "OutsideFile", "files"]
 
 
 class OutsideFile(NamedTuple):
-    """`status`: verified; recorded, where the bytes are not at hand and would be fetched again; modified,
-    with `problem`.
+    """One file. `status`: verified; recorded, where the bytes are not on this machine and would be fetched
+    again; modified, with `problem`.
     """
 
     path: str
@@ -26,7 +26,7 @@ class OutsideFile(NamedTuple):
 
 
 def files(recorded: Mapping[str, Any]) -> Iterator[OutsideFile]:
-    """Every file of a recorded manifest, its bytes read where this machine has them."""
+    """Yields every file of a recorded manifest. Its bytes are read where this machine has them."""
     digests = {name: Digest(**row) for name, row in recorded["files"].items()}
     manifest = Manifest(recorded["kind"], recorded["source"], digests)
     faults: dict[str, str] = {}

@@ -1,5 +1,5 @@
-"""What MLflow's registry says of the models in an ancestry, held against their records. MLflow is loaded only
-where a store exists.
+"""Comparison of MLflow's registry with the records of the models in an ancestry. MLflow is loaded only where
+a store exists.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LINK = ("stage", "stage.key", "whetstone.run")  # what a version and the run tha
 
 
 def disagreements(ancestry: Ancestry) -> Iterator[tuple[str, str]]:
-    """(version or path, what is wrong) for each version that the registry ties to a model of the ancestry."""
+    """Yields (version or path, what is wrong) for each registered version of a model in the ancestry."""
     tracking = Tracking(ancestry.contents.root)
     if not tracking.store.exists:
         return
@@ -34,8 +34,8 @@ def disagreements(ancestry: Ancestry) -> Iterator[tuple[str, str]]:
 def _model(
     tracking: Tracking, rows: list[dict[str, Any]], expected: str, record: Mapping[str, Any], entry: Entry
 ) -> Iterator[tuple[str, str]]:
-    """One model's versions: each against itself, against the run that made it, and against the model's
-    record.
+    """Yields the problems of one model's versions: each is compared with itself, with the run that made it,
+    and with the model's record.
     """
     flow_run, key = mapping(record.get("run")).get("flow_run"), record.get("key")
     for row in rows:
@@ -82,7 +82,9 @@ def _model(
 def _run(
     logged: Mapping[str, Mapping[str, str]], tags: Mapping[str, str], record: Mapping[str, Any]
 ) -> Iterator[str]:
-    """The MLflow run that a version names, against the version's tags and the record of the same key."""
+    """Yields the differences of the MLflow run that a version names from the version's tags and from the
+    record of the same key.
+    """
     for name in LINK:
         if name in tags and logged["tags"].get(name) != tags[name]:
             yield f"the version says {name} {tags[name]}, its MLflow run says {logged['tags'].get(name)}"
@@ -109,7 +111,9 @@ def _run(
 
 
 def _subject(ancestry: Ancestry, tracking: Tracking) -> Iterator[tuple[str, str]]:
-    """The subject's own bytes must be a version's where its model is registered at all."""
+    """Yields a problem where the subject's model is registered but none of the versions has the subject's
+    bytes.
+    """
     path, content = ancestry.path or ancestry.subject.path, ancestry.content
     if ancestry.subject.kind not in (CHECKPOINT, VERSION) or not path or not path.endswith("/model"):
         return

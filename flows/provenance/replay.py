@@ -1,5 +1,5 @@
-"""Train a stage again from its recorded inputs, parameters and code in a scratch directory, and compare every
-output file.
+"""Replay of a stage: it runs again from its recorded inputs, parameters and code in a scratch directory, and
+every output file is compared.
 
 On a CPU the bytes must be equal; whatever differs was decided by something that the record does not hold. The
 workspace, the cache, dvc.lock and the registry are only read.
@@ -33,12 +33,12 @@ LOG = "replay.log"
 
 
 class ReplayError(RuntimeError):
-    """The stage could not be replayed: an input, its code or its record is gone, or its command failed."""
+    """The stage could not be replayed: an input, its code or its record is missing, or its command failed."""
 
 
 @dataclass(frozen=True)
 class OutputChange:
-    """An output file that came out otherwise. `what`: changed, new, gone, or for lineage.json the field."""
+    """An output file that differs. `what`: changed, new, gone, or for lineage.json the field."""
 
     path: str
     what: str
@@ -55,7 +55,7 @@ def replay(
     timeout_s: float | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[OutputChange]:
-    """Run `stage` again below `scratch` (made if missing, should be empty) and return what differs; empty
+    """Run `stage` again below `scratch` (created if missing, should be empty). Returns the differences; empty
     means bit-equal.
 
     `entry`: the recorded run to repeat (an `Ancestry.entry`); default the one in dvc.lock. The command's
@@ -87,15 +87,17 @@ def replay(
 
 
 def _source_folders(contents: Contents, entry: Entry) -> list[str]:
-    """Relative paths of the models and tokenizers from outside that the stage opens; it compares their bytes
-    with the manifest itself.
+    """Returns the relative paths of the outside models and tokenizers that the stage opens. The stage itself
+    compares their bytes with the manifest.
     """
     paths = []
     for path, digest in entry.inputs.items():
         if path.startswith(f"{SOURCES}/"):
             content = contents.at(path)
-            place = contents.root / path if content and content[0] == digest else contents.object(digest)
-            if outside := (read_record(place).get("source") or {}).get("path"):
+            manifest_path = (
+                contents.root / path if content and content[0] == digest else contents.object(digest)
+            )
+            if outside := (read_record(manifest_path).get("source") or {}).get("path"):
                 paths.append(str(outside))
     return [path for path in paths if not Path(path).expanduser().is_absolute()]
 
@@ -111,14 +113,14 @@ def _depth(inputs: Iterable[str]) -> int:
 
 
 def _record(contents: Contents, entry: Entry) -> Mapping[str, Any]:
-    """The lineage.json of the recorded run; empty for a stage that has none."""
+    """Returns the lineage.json of the recorded run; empty for a stage that has none."""
     out = next((path for path in entry.outs if path.endswith(f"/{NAME}")), None)
     if out is None:
         return {}
     digest = entry.outs[out]
     content = contents.at(out)
-    place = contents.root / out if content and content[0] == digest else contents.object(digest)
-    record = read_record(place)
+    record_path = contents.root / out if content and content[0] == digest else contents.object(digest)
+    record = read_record(record_path)
     if not record:
         raise ReplayError(
             f"{out} as it was recorded ({digest}) is neither in the workspace nor in DVC's cache; fetch it "
@@ -130,7 +132,9 @@ def _record(contents: Contents, entry: Entry) -> Mapping[str, Any]:
 def _prepare_tree(
     contents: Contents, history: History, entry: Entry, record: Mapping[str, Any], tree: Path
 ) -> str:
-    """Lay out the source files whose code digests are the recorded ones; returns where they came from."""
+    """Write the source files whose code digests equal the recorded ones below `tree`. Returns where they came
+    from.
+    """
     root, recorded = contents.root, dict(entry.code)
     if _reaches(root, recorded):
         source_state.copy_current(root, tree)
@@ -167,13 +171,15 @@ def _reaches(root: Path, recorded: Mapping[str, str]) -> bool:
 
 
 def _code_changes(root: Path, recorded: Mapping[str, str]) -> list[str]:
-    """Recorded modules whose digest in the tree at `root` is another one."""
-    now = Code(root).digests(name for name in recorded if "/" not in name)
-    return [name for name, digest in recorded.items() if now.get(name) != digest]
+    """Returns the recorded modules whose digest in the tree at `root` differs."""
+    current = Code(root).digests(name for name in recorded if "/" not in name)
+    return [name for name, digest in recorded.items() if current.get(name) != digest]
 
 
 def _bring(contents: Contents, path: str, digest: str, tree: Path) -> None:
-    """Put a recorded input in place; an absolute path is read where it is, if it still is what was read."""
+    """Put a recorded input in place. An absolute path is used where it is, if its bytes are still the
+    recorded ones.
+    """
     if Path(path).is_absolute():
         content = contents.at(path)
         if not content or content[0] != digest:
@@ -191,8 +197,8 @@ def _bring(contents: Contents, path: str, digest: str, tree: Path) -> None:
 
 
 def _spec(root: Path, entry: Entry, record: Mapping[str, Any], scratch: Path) -> Spec:
-    """The recorded facts as a specification; how it runs (threads, device) is what params.yaml says today,
-    none of it changes results.
+    """Returns the recorded facts as a specification. The execution settings (threads, device) are those of
+    the present params.yaml, since they do not change results.
     """
     return Spec(
         stage=entry.stage,
@@ -211,7 +217,7 @@ def _spec(root: Path, entry: Entry, record: Mapping[str, Any], scratch: Path) ->
 
 
 def _run(spec: Spec, tree: Path, scratch: Path, timeout_s: float | None) -> None:
-    """Run the stage's own command in the scratch tree, in a process group of its own, untracked."""
+    """Run the stage's own command in the scratch tree, in its own process group, without tracking."""
     (scratch / "work").mkdir(parents=True, exist_ok=True)
     path = scratch / "spec.json"
     spec.write(path)
@@ -248,17 +254,19 @@ def _run(spec: Spec, tree: Path, scratch: Path, timeout_s: float | None) -> None
 def _compare(
     contents: Contents, path: str, digest: str, tree: Path, record: Mapping[str, Any]
 ) -> list[OutputChange]:
-    """One output against its record: file by file; lineage.json field by field, without what may differ
-    between equal runs.
+    """Returns the differences of one output from its record, by file; of lineage.json by field, without the
+    fields that may differ between equal runs.
     """
     output = tree / path
     if not output.exists():
         return [OutputChange(path, "gone")]
     if path.endswith(f"/{NAME}"):
-        now = json.loads(output.read_text("utf-8"))
+        current = json.loads(output.read_text("utf-8"))
         fields = sorted({*record} - {*VOLATILE, "environment"})  # an older record holds fewer fields
         return [
-            OutputChange(f"{path}:{name}", "changed") for name in fields if record.get(name) != now.get(name)
+            OutputChange(f"{path}:{name}", "changed")
+            for name in fields
+            if record.get(name) != current.get(name)
         ]
     identity, files = content_id(output)
     if identity == digest:

@@ -1,5 +1,5 @@
-"""The exact source state of a run, also of a dirty tree, as a commit under refs/pipeline/: branch, index and
-HEAD stay untouched.
+"""The exact source state of a run, also of a dirty tree, as a commit under refs/pipeline/. Branch, index and
+HEAD stay as they are.
 
 Lineage must not depend on whether a user commits dvc.lock; `git log --all` finds these commits, and `git push
 origin 'refs/pipeline/*'` carries them. It costs 10-25 ms, because a copy of the index keeps git's knowledge
@@ -36,8 +36,8 @@ class NoGit(RuntimeError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`commit`: what HEAD was, None before the first commit. `dirty`: the tree differed from it. `snapshot`:
-    the commit with the tree.
+    """`commit`: the commit of HEAD, None before the first one. `dirty`: the tree differed from it.
+    `snapshot`: the commit with the tree.
 
     `left_out`: untracked files that are too large to be source.
     """
@@ -48,12 +48,12 @@ class Snapshot:
     left_out: tuple[str, ...] = ()
 
     def as_git(self) -> dict[str, object]:
-        """The `git` part of lineage.json."""
+        """Returns the `git` part of lineage.json."""
         return {"commit": self.commit, "dirty": self.dirty, "snapshot": self.snapshot}
 
 
 def git(root: Path, *arguments: str, environment: dict[str, str] | None = None) -> str:
-    """The output of a git command. NoGit when there is no repository to ask; CalledProcessError otherwise."""
+    """Returns the output of a git command. Raises NoGit without a repository, else CalledProcessError."""
     inherited = {name: value for name, value in os.environ.items() if name not in _FROM_HOOKS}
     command = ["git", "-C", str(root), *arguments]
     try:
@@ -86,7 +86,7 @@ def git(root: Path, *arguments: str, environment: dict[str, str] | None = None) 
 
 
 def head(root: Path) -> str | None:
-    """The commit that HEAD names, None before the first commit."""
+    """Returns the commit that HEAD names, None before the first commit."""
     try:
         return git(root, "rev-parse", "-q", "--verify", "HEAD^{commit}")
     except subprocess.CalledProcessError:
@@ -94,8 +94,8 @@ def head(root: Path) -> str | None:
 
 
 def take(root: str | Path, run: str, message: str = "") -> Snapshot:
-    """Store the whole tree (what .gitignore names left out) as a commit under refs/pipeline/<run>; HEAD
-    itself when nothing differs.
+    """Store the whole tree (without ignored files) as a commit under refs/pipeline/<run>, or HEAD itself when
+    the tree does not differ from it.
 
     `run` is the run's id; characters that git forbids in a ref become `-`. Raises NoGit when the project lies
     in no repository.
@@ -129,8 +129,8 @@ def take(root: str | Path, run: str, message: str = "") -> Snapshot:
 
 
 def _add_all(root: Path, left_out: tuple[str, ...], environment: dict[str, str], attempts: int = 3) -> None:
-    """Add the tree below `root`. A file that vanishes meanwhile (an editor's, a stage's) makes git fail, so
-    it is asked again.
+    """Add the tree below `root` to the index. git fails when a file vanishes meanwhile (an editor's, a
+    stage's), so it is tried again.
     """
     for attempt in range(attempts):
         try:
@@ -150,7 +150,9 @@ def _add_all(root: Path, left_out: tuple[str, ...], environment: dict[str, str],
 
 
 def _large_untracked(root: Path) -> tuple[str, ...]:
-    """Untracked, not ignored files above LARGEST, relative to the repository's top folder."""
+    """Returns the untracked files above LARGEST that are not ignored, relative to the repository's top
+    folder.
+    """
     names = git(root, "ls-files", "--others", "--exclude-standard", "--full-name", "-z").split("\0")
     top = Path(git(root, "rev-parse", "--show-toplevel")) if any(names) else root
     return tuple(
@@ -163,7 +165,7 @@ def _large_untracked(root: Path) -> tuple[str, ...]:
 
 
 def ref_name(run: str) -> str:
-    """`run` as the last part of a ref."""
+    """Returns `run` as the last part of a ref. Raises ValueError where no letter or digit is left."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", run).strip("-")
     if not name:
         raise ValueError(f"the run id {run!r} holds no letter or digit to name a ref with")

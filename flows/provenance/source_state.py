@@ -1,5 +1,5 @@
-"""The project's files as they were: folders of raw data and whole source trees out of git's commits,
-snapshots included.
+"""Past states of the project's files, read from git's commits and snapshots: folders of raw data and whole
+source trees.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ SEARCHED = 50  # distinct past states of one folder that are looked at
 
 
 def recorded_files(root: Path, path: str, digest: str) -> dict[str, str] | None:
-    """{relative path: md5} of the folder `path` in the newest commit where DVC's id of it is `digest`; None
-    when no commit has it.
+    """Returns {relative path: md5} of the folder `path` in the newest commit where its DVC digest is
+    `digest`; None without such a commit.
 
     Of a single file: {its name: md5}.
     """
@@ -57,7 +57,7 @@ def _hash_blobs(root: Path, blobs: list[str], hashes: dict[str, str]) -> None:
 
 
 def has_commit(root: Path, commit: str | None) -> bool:
-    """Whether the repository still holds the commit."""
+    """Returns whether the repository still holds the commit."""
     if not commit:
         return False
     try:
@@ -77,8 +77,8 @@ def extract(root: Path, commit: str, target: Path) -> None:
 
 
 def copy_current(root: Path, target: Path) -> None:
-    """Copy the files that git tracks or would track below `target`, as they are now; without git, the source
-    folders and settings.
+    """Copy the present files that git tracks or would track below `target`; without git, the source folders
+    and settings.
     """
     try:
         names = [

@@ -1,5 +1,5 @@
-"""What a user asks about: a checkpoint folder (in the project or copied out), another output, or a registered
-model.
+"""The subject of a lineage or an audit: a checkpoint folder (in the project or copied elsewhere), another
+output, or a registered model.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _REGISTERED = re.compile(r"(?P<name>[^:@/]+)(?::(?P<version>\d+)|@(?P<alias>[^:@
 
 
 class UnknownSubject(ValueError):
-    """Neither a path, nor an output that was recorded, nor a registered model."""
+    """The text names neither a path, nor a recorded output, nor a registered model."""
 
 
 @dataclass(frozen=True)
 class LineageSubject:
-    """`place`: where its bytes should be. `path`: the project path they are recorded under, None for a copy.
-    `record`: its lineage.json.
+    """`place`: where its bytes should be. `path`: the project path that they are recorded under, None for a
+    copy. `record`: its lineage.json.
 
     `flat`: model files and lineage.json lie in one folder. `digest`: the content that a registry version
     promises. `version`: its row.
@@ -45,7 +45,7 @@ class LineageSubject:
     version: Mapping[str, Any] = field(default_factory=dict)
 
     def content(self, contents: Contents) -> tuple[str, dict[str, str] | None] | None:
-        """(id, files) of the bytes at `place`; None when there are none."""
+        """Returns (id, files) of the bytes at `place`; None when there are none."""
         content = contents.at(self.place)
         if content and self.flat and content[1]:
             files = {name: md5 for name, md5 in content[1].items() if name != NAME}
@@ -59,7 +59,7 @@ class LineageSubject:
 
 
 def read_record(path: Path | None) -> Mapping[str, Any]:
-    """A lineage.json, or empty when it is missing, cut short or no object."""
+    """Returns the content of a lineage.json; empty when it is missing, truncated or not an object."""
     try:
         value = json.loads(path.read_bytes()) if path else {}
     except (OSError, ValueError):
@@ -68,13 +68,13 @@ def read_record(path: Path | None) -> Mapping[str, Any]:
 
 
 def locate(contents: Contents, history: History, text: str) -> LineageSubject:
-    """The subject that `text` names: a path (from here or from the root), else `NAME`, `NAME:VERSION`,
-    `NAME@ALIAS` of the registry.
+    """Returns the subject that `text` names: a path (relative to the current folder or the root), else
+    `NAME`, `NAME:VERSION` or `NAME@ALIAS` of the registry. Raises UnknownSubject.
     """
     root = contents.root
-    for place in (Path(text).absolute(), root / text):
-        if place.exists():
-            return _at(root, _named(root, place), text)
+    for candidate in (Path(text).absolute(), root / text):
+        if candidate.exists():
+            return _at(root, _named(root, candidate), text)
     inside = Path(text).is_absolute() and Path(text).is_relative_to(root)
     recorded = Path(text).relative_to(root).as_posix() if inside else text.rstrip("/")
     for path in (f"{recorded}/model", recorded):
@@ -97,8 +97,8 @@ def locate(contents: Contents, history: History, text: str) -> LineageSubject:
 
 
 def _named(root: Path, place: Path) -> Path:
-    """The place below the root as it is named: a link to another checkpoint must be told from that
-    checkpoint. Outside, as it is.
+    """Returns the path below the root without resolving links inside it, so that a link to another checkpoint
+    differs from that checkpoint; a path outside is resolved.
     """
     absolute = Path(os.path.abspath(place))
     for folder in (absolute, *absolute.parents):
@@ -107,15 +107,15 @@ def _named(root: Path, place: Path) -> Path:
     return absolute.resolve()
 
 
-def _at(root: Path, place: Path, text: str) -> LineageSubject:
-    if place.name == NAME and place.is_file():
-        place = place.parent
-    if (place / "model").is_dir() or ((place / NAME).exists() and not _holds_model(place)):
-        model, record, flat = place / "model", place / NAME, False
-    elif (place / NAME).exists():
-        model, record, flat = place, place / NAME, True
+def _at(root: Path, folder: Path, text: str) -> LineageSubject:
+    if folder.name == NAME and folder.is_file():
+        folder = folder.parent
+    if (folder / "model").is_dir() or ((folder / NAME).exists() and not _holds_model(folder)):
+        model, record, flat = folder / "model", folder / NAME, False
+    elif (folder / NAME).exists():
+        model, record, flat = folder, folder / NAME, True
     else:
-        model, record, flat = place, place.parent / NAME, False
+        model, record, flat = folder, folder.parent / NAME, False
     path = model.relative_to(root).as_posix() if model.is_relative_to(root) else None
     has_record = record.exists() and (flat or model.name == "model")
     kind = CHECKPOINT if has_record or model.name == "model" else FILE
@@ -123,8 +123,8 @@ def _at(root: Path, place: Path, text: str) -> LineageSubject:
 
 
 def _holds_model(folder: Path) -> bool:
-    """Whether files lie beside lineage.json: a flat copy, rather than a checkpoint whose model folder is
-    gone.
+    """Returns whether files lie beside lineage.json: then the folder is a flat copy, not a checkpoint whose
+    model folder is gone.
     """
     return any(child.name != NAME for child in folder.iterdir())
 

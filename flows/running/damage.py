@@ -1,5 +1,5 @@
-"""Bytes that came damaged (from a remote, after a power loss) are set aside before a stage is brought up to
-date, never deleted.
+"""Damaged bytes (from a remote, after a power loss) are moved aside before a stage is brought up to date.
+They are never deleted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BROKEN = "broken"
 
 
 def aside(root: Path, path: Path) -> Path:
-    """Move a file or folder below .whetstone/broken; where it is now."""
+    """Move a file or folder below .whetstone/broken. Returns its new path."""
     inside = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
     target = root / STATE / BROKEN / time.strftime("%Y%m%d-%H%M%S") / inside
     while target.exists():
@@ -28,8 +28,8 @@ def aside(root: Path, path: Path) -> Path:
 
 
 def set_damaged_aside(root: Path, repo: Any, stage: Any, say: Callable[[str], None]) -> None:
-    """Take outputs and cache objects whose bytes are not the recorded ones out of DVC's sight, which would
-    call them fresh.
+    """Move outputs and cache objects whose bytes differ from the recorded ones aside, since DVC would call
+    them fresh.
     """
     outputs, objects = dvc_run_cache.damaged(repo, stage)
     for path in [*(root / name for name in outputs), *objects]:

@@ -1,4 +1,4 @@
-"""Run one stage: pin its inputs, run its command, record the result with the inputs that it was started with.
+"""Running one stage: pin its inputs, run its command, and record the result with the inputs that were pinned.
 
 DVC itself hashes dependencies after the command, so an edit made during a long training would be recorded as
 if it had been trained with it. Here the order is pin, run, compare, record; a result whose inputs changed
@@ -51,8 +51,8 @@ class StageDrifted(StageFailed):
 
 @dataclass(frozen=True)
 class Result:
-    """How a stage ended. `action`: keep, checkout, restore, run, or recover (a finished command whose result
-    had not been recorded).
+    """How a stage ended. `action`: keep, checkout, restore, run, or recover (the command had finished, and
+    its result was not recorded yet).
     """
 
     stage: str
@@ -65,7 +65,7 @@ class Result:
 
 @dataclass(frozen=True)
 class StageWatch:
-    """Who is told what while a stage runs."""
+    """Callbacks of a running stage."""
 
     line: Callable[[str], None] = lambda text: None
     progress: Callable[[dict[str, Any]], None] = lambda row: None
@@ -96,8 +96,8 @@ def run_stage(
     timeout: float = 0,
     turn: Callable[[], contextlib.AbstractContextManager[Mapping[str, str]]] = contextlib.nullcontext,  # type: ignore[assignment]
 ) -> Result:
-    """Bring one stage up to date. Raises StageFailed, StageCancelled or StageDrifted; what was there before
-    is then still there.
+    """Bring one stage up to date. Raises StageFailed, StageCancelled or StageDrifted; the earlier result then
+    stays in place.
 
     `turn` is held while the command runs, and gives it further environment variables: where GPUs or cores are
     shared, one stage pins or records while another computes. Waiting for it is not counted in seconds.
@@ -136,8 +136,8 @@ def _prepare(
     force: bool,
     say: Callable[[str], None],
 ) -> _Prepared | Result:
-    """Under the repository lock: keep or restore, or pin the inputs and take DVC's reader/writer lock for the
-    run.
+    """Under the repository lock: keep or restore the result; or else pin the inputs and take DVC's
+    reader/writer lock for the run.
     """
     with dvc_api.locked_repo(root) as repo:
         stage = repo.stage.load_one(name=name)
@@ -250,7 +250,9 @@ def _simple(line: str) -> bool:
 
 
 def _code(code: int) -> str:
-    """129-192 is a shell's way to say that a signal ended the command, a negative number Python's."""
+    """Returns an exit code as text. A shell reports a command that a signal ended as 129 to 192, Python as a
+    negative number.
+    """
     number = -code if code < 0 else code - 128
     if number not in set(signal.Signals):
         return str(code)
@@ -261,8 +263,8 @@ def _code(code: int) -> str:
 
 
 def _hint(tail: tuple[str, ...], work: str) -> str:
-    """A full disk seldom says so itself: torch and safetensors each have their own words for a failed
-    write.
+    """Returns advice where the disk is full, which torch and safetensors do not name as the cause of a failed
+    write; else empty.
     """
     if (
         any(phrase in line for line in tail for phrase in ("No space left", "disk is full"))
@@ -276,8 +278,8 @@ def _hint(tail: tuple[str, ...], work: str) -> str:
 
 
 def discard_recorded(root: Path, fresh: Iterable[str]) -> None:
-    """Remove the work directories of results that are recorded: a run was killed between dvc.lock and the
-    removal.
+    """Remove the work directories of recorded results, which a run leaves when it is killed just after
+    recording.
     """
     work = root / STATE / "work"
     names = [name for name in fresh if any(work.glob(f"{name.replace('@', '-')}-*/{DONE}"))]
@@ -289,7 +291,7 @@ def discard_recorded(root: Path, fresh: Iterable[str]) -> None:
 
 
 def discard(work: Path) -> None:
-    """Remove a work directory. Renamed first: a kill in the middle must not leave half a checkpoint where a
+    """Remove a work directory. It is renamed first, so that a kill does not leave half a checkpoint where a
     later run would resume.
     """
     doomed = work.with_name(f"{work.name}{leftovers.GONE}")
@@ -301,7 +303,9 @@ def discard(work: Path) -> None:
 
 
 def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
-    """Compare the inputs with what was pinned, then enter the outputs into cache, run cache and dvc.lock."""
+    """Compare the inputs with the pinned ones, then write the outputs into the cache, the run cache and
+    dvc.lock.
+    """
     with dvc_api.locked_repo(root) as repo:
         stage = repo.stage.load_one(name=name)
         changed = []
@@ -334,8 +338,8 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
 
 
 def _refresh_code_lock(root: Path, repo: Any, name: str) -> None:
-    """A source was taken in: from now on code.lock.json holds its digest for the stages that take it, and
-    source.lock.json its commit.
+    """After a source was fetched, write its digest into code.lock.json for the stages that use it, and its
+    commit into source.lock.json.
     """
     if name.startswith(source_lock.STAGE):
         params = load(root)
@@ -346,7 +350,7 @@ def _refresh_code_lock(root: Path, repo: Any, name: str) -> None:
 
 @contextlib.contextmanager
 def _disk_errors(root: Path, name: str) -> Iterator[None]:
-    """What the file system or DVC's own sqlite files could not do, as a failure of the stage."""
+    """Raise errors of the file system and of DVC's sqlite files as a failure of the stage."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:
@@ -364,7 +368,7 @@ def _explained(name: str, doing: str) -> Iterator[None]:
 
 
 def _note_timing(root: Path, result: Result, run: dict[str, Any]) -> None:
-    """The last real run's times, for the report and for people."""
+    """Write the times of the latest real run, for the report and for people."""
     # a disk that is full by now must not fail a stage that is recorded
     with _TIMES, contextlib.suppress(OSError):
         path = root / STATE / "timings.json"

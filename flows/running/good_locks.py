@@ -1,6 +1,4 @@
-"""Copies of dvc.lock from after runs that ended, kept apart in time, and the way back when dvc.lock cannot be
-read.
-"""
+"""Copies of dvc.lock from the ends of runs, spread over time, and recovery when dvc.lock cannot be read."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ COMMITS = 20  # commits and snapshots whose dvc.lock is tried
 
 
 def keep(root: Path) -> None:
-    """Remember dvc.lock as it is after a run. To be called under the repository lock."""
+    """Copy dvc.lock as it is after a run. Call it under the repository lock."""
     path, good = root / "dvc.lock", root / STATE / GOOD
     if not path.exists() or dvc_api.check_lock(root) is not None:
         return
@@ -35,23 +33,23 @@ def keep(root: Path) -> None:
 
 
 def _older(root: Path) -> list[Path]:
-    """Older copies, newest first."""
+    """Returns older copies, newest first."""
     return sorted((root / STATE / OLDER).glob("*.lock"), key=lambda path: int(path.stem), reverse=True)
 
 
 def _thin_out(root: Path) -> None:
     copies, now = _older(root), time.time()
-    kept = {next((path for path in copies if now - int(path.stem) >= age), None) for age in APART_S} | set(
-        copies[:2]
-    )
+    retained = {
+        next((path for path in copies if now - int(path.stem) >= age), None) for age in APART_S
+    } | set(copies[:2])
     for path in copies:
-        if path not in kept:
+        if path not in retained:
             path.unlink()
 
 
 def bring_back(root: Path) -> str:
-    """Put the newest dvc.lock that can be read in place; says where it is from, or that there is none. To be
-    called under the lock.
+    """Replace dvc.lock by the newest readable copy. Returns a sentence on where it is from, or that there is
+    none. Call it under the repository lock.
     """
     for source, text in _candidates(root):
         if dvc_api.lock_problem(text) is None:
@@ -91,10 +89,10 @@ def _candidates(root: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def set_aside(root: Path) -> Path:
-    """Move dvc.lock away; where it is now."""
-    aside = root / STATE / "broken" / f"dvc.lock.{int(time.time())}"
-    while aside.exists():
-        aside = aside.with_name(f"{aside.name}+")
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(root / "dvc.lock", aside)
-    return aside
+    """Move dvc.lock away. Returns its new path."""
+    target = root / STATE / "broken" / f"dvc.lock.{int(time.time())}"
+    while target.exists():
+        target = target.with_name(f"{target.name}+")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(root / "dvc.lock", target)
+    return target

@@ -1,5 +1,5 @@
-"""A stage that is brought up to date while Prefect is still being imported and its server started; its task
-joins it later.
+"""A stage that is brought up to date while Prefect is still being imported and its server started. Its
+Prefect task joins it later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ BACKLOG = 1000  # messages of the stage that are kept until a listener joins
 
 
 class HeadStart:
-    """Runs `bring(watch)` in a thread from now on."""
+    """Runs `bring(watch)` in a thread, from construction on."""
 
     def __init__(self, name: str, bring: Callable[[StageWatch], Result]):
         self._lock = threading.Lock()
@@ -47,7 +47,9 @@ class HeadStart:
         return tell
 
     def join(self, listener: StageWatch) -> Result:
-        """Tell `listener` what was said so far and all that follows; return or raise as the stage ends."""
+        """Pass all earlier and later messages to `listener`, and return the result or raise the error of the
+        stage.
+        """
         with self._lock:
             for kind, arguments in self._backlog:
                 getattr(listener, kind)(*arguments)
@@ -55,5 +57,5 @@ class HeadStart:
         return self._result.result()
 
     def wait(self) -> None:
-        """Until it has ended, however that was."""
+        """Wait until the stage has ended, well or not."""
         self._thread.join()

@@ -1,5 +1,5 @@
-"""The cause of a failure in the last lines that a process printed: its exception with the message's first
-lines, not its very last line.
+"""The cause of a failure from the last lines that a process printed: its exception with the first lines of
+the message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CARRIERS = frozenset(
 
 
 def cause(tail: Sequence[str]) -> str:
-    """One to LINES lines; "" when nothing was printed.
+    """Returns one to LINES lines; "" when nothing was printed.
 
     Of several tracebacks the last counts, which says it in the words nearest to the user, unless it only
     carries another process's failure. Without one it is the last line that is not indented, with what is
@@ -47,8 +47,8 @@ def cause(tail: Sequence[str]) -> str:
 
 
 def _raised(lines: Sequence[str], traceback: int) -> list[tuple[str, str]]:
-    """(class, message) of the exception whose traceback begins at that line; none when the end was cut
-    off.
+    """Returns [(class, message)] of the exception whose traceback begins at that line; empty when its end is
+    missing.
     """
     for index in range(traceback + 1, len(lines)):
         if lines[index] and not lines[index][0].isspace():

@@ -1,5 +1,5 @@
-"""Clean up after a killed run: DVC's lock entries of dead processes, an unreadable dvc.lock, runs that
-Prefect still thinks alive.
+"""Cleaning up after a killed run: DVC's lock entries of dead processes, an unreadable dvc.lock, and runs that
+Prefect still shows as running.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ OWNER = "owner.json"
 
 
 def claim(root: Path, run: str) -> None:
-    """Write down who owns the current run. What dead runs left in Prefect stays written down until
-    `mend_prefect` has seen to it.
+    """Record who owns the current run. The Prefect runs of dead owners stay recorded until `mend_prefect` has
+    marked them.
     """
     process = psutil.Process()
     write_json(
@@ -29,7 +29,7 @@ def claim(root: Path, run: str) -> None:
 
 
 def unmended(root: Path) -> list[str]:
-    """Ids of flow runs whose process died and which Prefect may still show as running."""
+    """Returns the ids of flow runs whose process died and which Prefect may still show as running."""
     owner = read_json(root / STATE / OWNER) or {}
     return [*owner.get("unmended", []), *([owner["prefect"]] if owner.get("prefect") else [])]
 
@@ -40,7 +40,7 @@ def claim_prefect(root: Path, flow_run: str) -> None:
 
 
 def release(root: Path) -> None:
-    """The run has ended by itself."""
+    """Note that the run has ended by itself."""
     unmended_runs = (read_json(root / STATE / OWNER) or {}).get("unmended")
     if unmended_runs:
         write_json(root / STATE / OWNER, {"unmended": unmended_runs})
@@ -49,7 +49,7 @@ def release(root: Path) -> None:
 
 
 def dead_owner(root: Path) -> dict[str, Any] | None:
-    """The last run's owner if it ended without releasing the workspace."""
+    """Returns the last run's owner if it ended without releasing the workspace."""
     owner = read_json(root / STATE / OWNER)
     if not owner or "pid" not in owner:
         return None
@@ -61,23 +61,21 @@ def dead_owner(root: Path) -> dict[str, Any] | None:
 
 
 def rwlock_cut_short(root: Path) -> bool:
-    """Whether DVC's reader/writer lock cannot be read: DVC writes it in place, so a kill, also of a bare
-    `dvc`, can cut it short.
+    """Returns whether DVC's reader/writer lock file is truncated. DVC writes it in place, so a kill, also of
+    a bare `dvc`, can do that.
     """
     path = root / ".dvc" / "tmp" / "rwlock"
     return path.exists() and read_json(path) is None
 
 
 def lock_emptied(root: Path) -> bool:
-    """Whether dvc.lock has lost all its bytes: DVC would take that for a project that was never run."""
+    """Returns whether dvc.lock is empty, which DVC would take for a project that was never run."""
     path = root / "dvc.lock"
     return path.exists() and path.stat().st_size == 0
 
 
 def mend_files(root: Path) -> list[str]:
-    """Put DVC's own files in order; returns what was done, for people. Call it while holding the
-    workspace.
-    """
+    """Repair DVC's own files. Returns what was done, for people. Call it while holding the workspace."""
     messages = []
     with dvc_api.locked_repo(root) as repo:
         try:
@@ -90,22 +88,24 @@ def mend_files(root: Path) -> list[str]:
         dvc_leftovers.drop_partial_objects(repo)
         broken = dvc_api.check_lock(root)
         if broken:
-            aside = good_locks.set_aside(root)
+            target = good_locks.set_aside(root)
             messages.append(
-                f"dvc.lock could not be read ({broken}); moved to {aside.relative_to(root)}; "
+                f"dvc.lock could not be read ({broken}); moved to {target.relative_to(root)}; "
                 f"{good_locks.bring_back(root)}"
             )
     return messages
 
 
 def keep_good_lock(root: Path) -> None:
-    """Remember dvc.lock as it is after a run."""
+    """Copy dvc.lock as it is after a run."""
     with dvc_api.locked_repo(root):
         good_locks.keep(root)
 
 
 def mend_prefect(root: Path) -> None:
-    """Mark dead runs' flow and task runs as crashed; Prefect's server would show them running for ever."""
+    """Mark the flow and task runs of dead runs as crashed; Prefect's server would show them as running for
+    ever.
+    """
     owner = read_json(root / STATE / OWNER) or {}
     for flow_run in owner.get("unmended", []):
         _crashed(flow_run)

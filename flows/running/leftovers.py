@@ -1,5 +1,5 @@
-"""Processes and folders of stages whose runner is gone. Two runs of a stage in one work directory would spoil
-its checkpoint.
+"""Processes and folders left by stages whose runner is gone. Two runs of a stage in one work directory would
+damage its checkpoint.
 
 A stage's processes carry the path of their specification in WHETSTONE_SPEC. Whoever holds the workspace
 (`only_one_run`) and finds such a process that it has not started itself looks at a leftover, whatever was
@@ -25,7 +25,7 @@ GONE = ".gone"  # suffix of a work directory that is being removed
 
 
 def find(work: Path) -> list[psutil.Process]:
-    """Living processes whose specification lies below `work`."""
+    """Returns the living processes whose specification lies below `work`."""
     return list(_below(str(work.resolve()) + "/"))
 
 
@@ -42,8 +42,8 @@ def _below(prefix: str) -> Iterator[psutil.Process]:
 
 
 def end(work: Path) -> int:
-    """Wait for lifelines that are stopping their stage (it may be writing its checkpoint), kill the rest;
-    returns how many.
+    """Wait for lifelines that are stopping their stage (which may be writing a checkpoint), and kill the
+    other processes. Returns their number.
     """
     processes = find(work)
     deadline = time.monotonic() + max((_grace(process) for process in processes), default=0)
@@ -64,8 +64,8 @@ def end(work: Path) -> int:
 
 
 def end_all(root: Path) -> int:
-    """End what dead runs of this project left behind, and finish what they were removing; returns how many
-    processes.
+    """End the processes that dead runs of this project left, and finish removing their folders. Returns the
+    number of processes.
 
     To be called while holding the workspace, before anything is started.
     """
@@ -79,7 +79,9 @@ def end_all(root: Path) -> int:
 
 
 def _idle(cache: Path) -> list[Path]:
-    """Entries of a cache that nothing has read for `KEPT_S`: what they hold can be made again."""
+    """Returns the entries of a cache that nothing has read for `KEPT_S`; their content can be computed
+    again.
+    """
     if not cache.is_dir():
         return []
     oldest = time.time() - KEPT_S
@@ -87,7 +89,7 @@ def _idle(cache: Path) -> list[Path]:
 
 
 def _grace(process: psutil.Process) -> float:
-    """Seconds that a lifeline may still need; 0 for any other process."""
+    """Returns the seconds that a lifeline may still need; 0 for any other process."""
     try:
         words = process.cmdline()
     except psutil.Error:

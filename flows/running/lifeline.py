@@ -1,5 +1,5 @@
-"""Supervise one stage's command: `python -S -E lifeline.py GRACE -- COMMAND…`. Stands alone: it imports
-nothing of the project.
+"""Supervisor of one stage's command: `python -S -E lifeline.py GRACE -- COMMAND…`. It imports nothing of the
+project.
 
 Its standard input is a pipe that the runner holds; end of file means that the runner died, however that
 happened. Then, or on SIGTERM, every descendant gets SIGTERM and after GRACE seconds SIGKILL. It is their
@@ -21,7 +21,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def descendants():
-    """Pids of all living processes below this one."""
+    """Returns the pids of all living processes below this one."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():

@@ -1,5 +1,5 @@
-"""What a person sees while a run works: a line per running stage (steps, figures, time left), a line per
-stage that ended.
+"""The display of a run: a line per running stage (steps, figures, time left), and a line per stage that has
+ended.
 
 On a terminal the running lines stay at the bottom; elsewhere a line is printed now and then.
 """
@@ -21,7 +21,7 @@ WIDE = 110  # columns of a terminal on which the bar has room beside the figures
 
 
 class Display(Protocol):
-    """Told of everything that happens; called from several threads."""
+    """Receives all events of a run, from several threads."""
 
     def started(self, stage: str, why: str) -> None: ...
     def progress(self, stage: str, row: dict[str, Any]) -> None: ...
@@ -31,7 +31,7 @@ class Display(Protocol):
 
 
 def figures(row: dict[str, Any]) -> str:
-    """`loss 0.31  12k tokens/s  40 s left` of a progress row."""
+    """Returns a progress row as text: `loss 0.31  12k tokens/s  40 s left`."""
     words = []
     for name, value in row.items():
         if name in ("done", "total", "left_s") or not isinstance(value, (int, float)):
@@ -47,7 +47,7 @@ def figures(row: dict[str, Any]) -> str:
 
 
 class Silent:
-    """For programs: `--json`, and deployments, where Prefect shows all of it."""
+    """A display that shows nothing, for `--json` and for deployments, which Prefect's pages show."""
 
     def started(self, stage: str, why: str) -> None: ...
     def progress(self, stage: str, row: dict[str, Any]) -> None: ...
@@ -73,8 +73,8 @@ def _style(how: str, detail: str) -> str:
 
 
 def _columns(width: int) -> list[TextColumn | BarColumn | TimeElapsedColumn]:
-    """Of one running stage. A narrow terminal has no room for a bar beside the figures: rich would cut the
-    figures to nothing.
+    """Returns the columns of a running stage. On a narrow terminal there is no bar: rich would cut the
+    figures instead.
     """
     uncut = Column(no_wrap=True, overflow="ellipsis")
     count = "{task.completed:.0f}/{task.total:.0f}"
@@ -95,7 +95,7 @@ def _columns(width: int) -> list[TextColumn | BarColumn | TimeElapsedColumn]:
 
 
 class Terminal:
-    """Rich output to `console`."""
+    """A display on a rich console."""
 
     def __init__(self, console: Console, verbose: bool = False):
         self.console, self.verbose = console, verbose

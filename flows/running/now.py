@@ -1,5 +1,5 @@
-"""What runs at this moment, for `whetstone status` in another terminal: .whetstone/now.json, rewritten at
-most once a second.
+"""What runs at this moment, for `whetstone status` in another terminal: .whetstone/now.json, written at most
+once a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PERIOD_S = 1.0
 
 
 class Noted:
-    """A display that also writes down what it is told."""
+    """A display that also writes the events to now.json."""
 
     def __init__(self, display: Display, root: Path, run: str):
         self._display, self._path, self._run = display, root / STATE / FILE, run
@@ -79,8 +79,8 @@ class Noted:
 
 
 def running(root: Path, run: str) -> dict[str, Any]:
-    """{"since": …, "stages": {name: {"since", "why", "progress"}}} of that run; {} when it has not noted
-    anything.
+    """Returns {"since": …, "stages": {name: {"since", "why", "progress"}}} of the run; {} when it has written
+    nothing.
     """
     content = read_json(root / STATE / FILE)
     return content if isinstance(content, dict) and content.get("run") == run else {}

@@ -1,5 +1,5 @@
-"""The Prefect flow: a task per stage, named after it, in DVC's order; fresh stages show as Cached. Prefect
-schedules, retries and shows.
+"""The Prefect flow: one task per stage, named after it, in DVC's order. Fresh stages show as Cached. Prefect
+schedules, retries and displays.
 
 It decides nothing: what is stale is DVC's to say (`flows.graph.plan`). Every task is uncacheable for Prefect,
 whose own cache returns the state of a stage whose files are gone (measured).
@@ -34,12 +34,12 @@ ARTIFACT_PERIOD_S = 5.0
 
 
 def _key(text: str) -> str:
-    """Prefect's artifact keys take a-z, 0-9 and dashes only."""
+    """Returns the text as an artifact key of Prefect, which allows a-z, 0-9 and dashes only."""
     return "".join(character if character.isalnum() else "-" for character in text.lower())
 
 
 class _Progress:
-    """A stage's progress artifact, updated now and then from the thread that reads the stage's output."""
+    """A stage's progress artifact. The thread that reads the stage's output updates it now and then."""
 
     def __init__(self, stage: str):
         self._stage, self._shown = stage, 0.0
@@ -61,7 +61,7 @@ class _Progress:
 
 
 def _bring(session: Session, row: PlanRow) -> State[Any]:
-    """The body of every task."""
+    """Bring the stage up to date and return the task's state: the body of every task."""
     if row.action == "keep":
         return Completed(name="Cached", message="fresh", data=row.stage)
     logger, progress = get_run_logger(), _Progress(row.stage)
@@ -76,7 +76,9 @@ def _bring(session: Session, row: PlanRow) -> State[Any]:
 
 
 def _retriable(task_: Any, run: Any, state: State[Any]) -> bool:
-    """A stopped stage is not tried again; a drifted one neither, for its inputs have to settle first."""
+    """Returns whether a failed task may be tried again: not a stopped stage, and not a drifted one, whose
+    inputs have to settle first.
+    """
     error = state.result(raise_on_failure=False)
     return not isinstance(error, (executor.StageCancelled, executor.StageDrifted))
 
@@ -132,7 +134,7 @@ def _run(session: Session) -> State[Any]:
 
 
 def drain(timeout: float = 5) -> None:
-    """Let Prefect send what its threads still hold, before the server goes away."""
+    """Let Prefect's threads send what they still hold, before the server stops."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

@@ -1,4 +1,4 @@
-"""Prefect's own database below the project, whole before its server opens it: `python -m
+"""Completes Prefect's own database below the project before its server opens it: `python -m
 flows.running.prefect_database FILE -- SERVER…`.
 
 The migrations run in a process of their own on a file aside (tasks.database_file), then this process becomes
@@ -25,7 +25,7 @@ USERS = (URL, "PREFECT_API_DATABASE_CONNECTION_URL")
 
 
 def migrate(path: Path) -> None:
-    """Bring the file to the newest revision. Raises RuntimeError with what Prefect said."""
+    """Bring the file to the newest revision. Raises RuntimeError with Prefect's message."""
     env = {**os.environ, URL: f"sqlite+aiosqlite:///{path}"}
     command = [sys.executable, "-c", MIGRATE]
     process = subprocess.run(

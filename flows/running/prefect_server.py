@@ -1,4 +1,4 @@
-"""A Prefect API to talk to: the one that the user names, else a server of our own for the length of the run.
+"""The Prefect API of a run: the one that the user names, else a server that runs as long as the run does.
 
 Prefect's built-in temporary server imports the whole server into the caller only to start it again as a child
 (7.7 s); started directly, while we plan and import, it costs 3 s. It listens on loopback, keeps its database
@@ -34,7 +34,7 @@ FREE_PORTS = range(20_000, 32_000)
 
 
 def unanswered(url: str, timeout: float = 1.0) -> str:
-    """Why no Prefect API answers at `url` (…/api); "" when one does."""
+    """Returns why no Prefect API answers at `url` (…/api); "" when one does."""
     try:
         request = urllib.request.Request(f"{url.rstrip('/')}/health", headers=authorisation())
         with urllib.request.urlopen(request, timeout=timeout) as reply:
@@ -53,12 +53,13 @@ def unanswered(url: str, timeout: float = 1.0) -> str:
 
 
 def answers(url: str, timeout: float = 1.0) -> bool:
-    """Whether a Prefect API answers at `url` (…/api)."""
+    """Returns whether a Prefect API answers at `url` (…/api)."""
     return not unanswered(url, timeout)
 
 
 def free_port() -> int:
-    """A port of loopback that nothing listens on, below those that the system gives to outgoing connections.
+    """Returns a free port of the loopback interface, below those that the system gives to outgoing
+    connections.
 
     Asking a port of that range whether a server has come up may connect the question to itself: the reply is
     the question, and the server finds its port taken (TCP's simultaneous open, RFC 9293 section 3.5).
@@ -76,7 +77,9 @@ def free_port() -> int:
 
 
 class Server:
-    """Start with the constructor, which does not wait; `ready` waits; `stop` ends a server that is ours."""
+    """A Prefect server. The constructor starts it without waiting, `ready` waits for it, and `stop` ends it
+    if it was started here.
+    """
 
     def __init__(self, root: Path, port: int = 0, ui: bool = False):
         environment(root)
@@ -142,11 +145,11 @@ class Server:
 
     @property
     def ended(self) -> bool:
-        """Whether a server that is ours has ended by itself."""
+        """Whether a server that was started here has ended by itself."""
         return self._child is not None and self._child.poll() is not None
 
     def ready(self, timeout: float = 180) -> None:
-        """Wait until it answers. Raises ServerFailed with the cause that its log tells."""
+        """Wait until the server answers. Raises ServerFailed with the cause from its log."""
         end = time.monotonic() + timeout
         while not answers(self.url):
             code = self._child.poll() if self._child is not None else None
@@ -175,8 +178,8 @@ class Server:
 
 
 def _whole_database_first(root: Path) -> list[str]:
-    """The words before the server's command that see to its database; none where somebody says where Prefect
-    keeps it.
+    """Returns the part of the command, before the server's, that completes its database; empty where the user
+    says where Prefect keeps it.
     """
     home = Path(os.environ["PREFECT_HOME"]).expanduser().resolve()
     if any(name in os.environ for name in prefect_database.USERS) or not home.is_relative_to(

@@ -1,4 +1,4 @@
-"""Which Prefect a run talks to, from the user's PREFECT_ variables; all of it is in the environment before
+"""The Prefect that a run uses, from the user's PREFECT_ variables. All settings are in the environment before
 Prefect is imported.
 
 PREFECT_API_URL names a server of the user's, with PREFECT_API_KEY or PREFECT_API_AUTH_STRING: it must answer.
@@ -22,12 +22,12 @@ PROFILES = "~/.prefect/profiles.toml"
 
 
 class ServerFailed(RuntimeError):
-    """Prefect's server did not come up, or the one that is named cannot be used."""
+    """Prefect's server did not start, or the configured one cannot be used."""
 
 
 def environment(root: Path) -> None:
-    """Settings of every Prefect process of the project. What the user has set stays. Raises ServerFailed for
-    an unknown profile.
+    """Set the environment of every Prefect process of the project. What the user has set stays. Raises
+    ServerFailed for an unknown profile.
     """
     quiet()
     for name, value in _profile().items():
@@ -46,8 +46,8 @@ def environment(root: Path) -> None:
 
 
 def _profile() -> dict[str, str]:
-    """The settings of the profile that PREFECT_PROFILE names. Prefect would look below PREFECT_HOME, which is
-    ours.
+    """Returns the settings of the profile that PREFECT_PROFILE names. Prefect itself would look below
+    PREFECT_HOME, which is the project's.
     """
     name = os.environ.get("PREFECT_PROFILE")
     if not name:
@@ -70,7 +70,7 @@ def _profile() -> dict[str, str]:
 
 
 def authorisation() -> dict[str, str]:
-    """The header that the user's key or login makes; the value is a secret."""
+    """Returns the HTTP header with the user's key or login; its value is a secret."""
     if key := os.environ.get("PREFECT_API_KEY"):
         return {"Authorization": f"Bearer {key}"}
     if login := os.environ.get("PREFECT_API_AUTH_STRING"):

@@ -1,5 +1,5 @@
-"""Run one command under a lifeline: its output to a bounded log and to whoever watches, its time limited, its
-tree stopped on request.
+"""Running one command under a lifeline: its output goes to a bounded log and to callbacks, its time is
+limited, and its process tree can be stopped.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ class BoundedLog:
 
 
 def _progress(text: str) -> dict[str, Any]:
-    """The numbers of a progress row; {} for what is none, cut short or not ours, which is then an ordinary
-    line.
-    """
+    """Returns the numbers of a progress row; {} for an invalid row, which then counts as an ordinary line."""
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):
@@ -83,7 +81,9 @@ def _progress(text: str) -> dict[str, Any]:
 
 
 def _shown(name: str, value: Any) -> bool:
-    """A loss may be NaN, a count may not: whoever shows it divides by it."""
+    """Returns whether a value may be shown. A loss may be NaN; a count may not, since displays divide by
+    it.
+    """
     if value is None or not isinstance(value, (int, float)):
         return value is None
     return abs(value) < 1e15 or (value != value and name not in ("done", "total", "left_s"))
@@ -168,7 +168,9 @@ class Command:
         return Ended(code, stopped, time.monotonic() - started, tuple(self._tail))
 
     def _stop(self) -> int:
-        """SIGTERM to the lifeline, which stops the tree; then, should it not, SIGKILL to its group."""
+        """Send SIGTERM to the lifeline, which stops the tree; if it does not end, send SIGKILL to its
+        group.
+        """
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(self.grace + 6)
@@ -177,7 +179,7 @@ class Command:
             return self.process.wait()
 
     def _sweep(self) -> None:
-        """The lifeline itself was killed: what it watched over is ours to end."""
+        """End the processes that the lifeline supervised, after the lifeline itself was killed."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         if self._spec:

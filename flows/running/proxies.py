@@ -1,4 +1,4 @@
-"""Proxies that Prefect's HTTP client cannot use. httpx makes no client where a proxy has a scheme that it
+"""Proxies that Prefect's HTTP client cannot use: httpx refuses to make a client for a proxy scheme that it
 does not know.
 """
 
@@ -11,8 +11,8 @@ _set_aside: dict[str, str] = {}
 
 
 def set_aside_unusable() -> None:
-    """Take the variables with such a scheme (socks5 without the package socksio, socks, …) out of this
-    process; stages get them back.
+    """Remove the proxy variables with such a scheme (socks5 without the package socksio, socks, …) from this
+    process's environment. Stages get them back.
     """
     usable = (
         "http://",
@@ -26,5 +26,5 @@ def set_aside_unusable() -> None:
 
 
 def set_aside_variables() -> dict[str, str]:
-    """What was set aside."""
+    """Returns the variables that were removed."""
     return dict(_set_aside)

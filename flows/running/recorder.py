@@ -1,5 +1,5 @@
-"""What a run leaves in MLflow, written by one thread of its own: importing MLflow takes over a second, and no
-stage waits for it.
+"""The records of a run in MLflow, written by a thread of its own: importing MLflow takes over a second, and
+no stage waits for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PERIOD_S = 5.0
 
 @dataclass
 class _Live:
-    """A stage that runs: its MLflow run and how much of its curve has been logged."""
+    """A running stage: its MLflow run and how much of its curve has been logged."""
 
     spec: Spec
     run: str | None = None
@@ -31,7 +31,7 @@ class _Live:
 
 
 class Recorder:
-    """All methods return at once; the work is done in order by one thread. `close` waits for it, a bounded
+    """All methods return at once; one thread does the work in order. `close` waits for it for a bounded
     time.
     """
 
@@ -95,7 +95,7 @@ class Recorder:
         self._put(job)
 
     def stage_command_ended(self, name: str) -> None:
-        """The command has ended and its work directory still stands: log the rest of the curve."""
+        """Log the rest of the curve, while the work directory still exists."""
         done = threading.Event()
 
         def job() -> None:
@@ -108,8 +108,8 @@ class Recorder:
         done.wait(10)
 
     def stage_ended(self, name: str, status: str, tags: dict[str, Any], outs: dict[str, str]) -> None:
-        """Close the stage's run; its JSON metrics become MLflow metrics, its model a version that points to
-        the DVC object.
+        """End the stage's run. Its JSON metrics become MLflow metrics, its model a version that points to the
+        DVC object.
         """
 
         def job() -> None:

@@ -1,5 +1,5 @@
-"""What a stage kept and lost of its rows, from the metrics among its outputs: for the console of a run, and
-for `--json`.
+"""How many rows a stage kept and lost, from the metrics among its outputs: for the console of a run, and for
+`--json`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 
 def rows_of(root: Path, outs: Iterable[str]) -> dict[str, Any] | None:
-    """The record `rows` (pipelines.corpora.records.rows_kept) of a stage's metrics; None for a stage that
-    counts none.
+    """Returns the record `rows` (pipelines.corpora.records.rows_kept) of a stage's metrics; None for a stage
+    that counts none.
     """
     for out in outs:
         if out.startswith("metrics/") and out.endswith(".json"):

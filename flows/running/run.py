@@ -1,4 +1,4 @@
-"""`whetstone run`: plan, and only if something is stale start Prefect and bring it up to date.
+"""`whetstone run`: plan, and if something is stale start Prefect and bring it up to date.
 
 Stages that wait for no other begin at once: Prefect takes seconds to import and its server seconds to start,
 and only watches them.
@@ -21,7 +21,7 @@ from flows.running.session import Outcome, Session, hand_over
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run did. `code`: 0 done or nothing stale, 1 something failed or was stopped."""
+    """The result of a run. `code`: 0 done or nothing stale, 1 something failed or was stopped."""
 
     code: int
     run: str
@@ -29,7 +29,7 @@ class Ran:
     outcome: Outcome
 
     def as_json(self, head: Mapping[str, Any] = MappingProxyType({})) -> str:
-        """One object; `head` is what a run begins with: recipe and own settings."""
+        """Returns one JSON object. `head` is what it begins with: the recipe and the user's own settings."""
         stages: dict[str, dict[str, Any]] = {
             row.stage: {
                 "planned": row.action,
@@ -46,7 +46,7 @@ class Ran:
 
 
 def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Display) -> Ran:
-    """Bring `targets` up to date. Raises ParamsError, UnknownStage, Busy; a stage's failure is in the
+    """Bring `targets` up to date. Raises ParamsError, UnknownStage, Busy; failures of stages are in the
     outcome.
     """
     with Session(root, targets, force, jobs, display) as session:

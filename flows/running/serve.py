@@ -1,4 +1,4 @@
-"""`whetstone serve`: a Prefect deployment of the flow, and the process that carries its runs out.
+"""`whetstone serve`: a Prefect deployment of the flow, and the process that executes its runs.
 
 The flow is registered by where its code lies, not by value: pickling it would carry its module's globals
 along.
@@ -19,7 +19,7 @@ from flows.running.prefect_settings import ServerFailed, environment
 def serve_deployment(
     root: Path, name: str, cron: str | None, interval: int | None, targets: list[str], console: Console
 ) -> int:
-    """Serve until SIGTERM or Ctrl-C. Exit code 2 without a server to register with."""
+    """Serve until SIGTERM or Ctrl-C. Returns the exit code, 2 without a server to register with."""
     try:
         environment(root)
     except ServerFailed as error:

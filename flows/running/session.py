@@ -1,4 +1,4 @@
-"""One run of the graph, whoever schedules it: its plan, its id, its records, and the way a single stage is
+"""One run of the graph, however it is scheduled: its plan, its id, its records, and how a single stage is
 brought up to date.
 
 It knows no Prefect: the flow in `flows.running.pipeline` calls it, and keeps no state of its own (a
@@ -40,8 +40,8 @@ if TYPE_CHECKING:  # a run without work records nothing and need not import it
 
 @dataclass
 class Outcome:
-    """How the stages ended: stage -> how ("run", "keep", …, "failed", "stopped", "skipped"), and why for
-    those that did not end well; `rows`: what stages that count their rows kept and lost.
+    """How the stages ended. `how`: stage -> "run", "keep", …, "failed", "stopped" or "skipped"; `why`: the
+    cause for those that did not end well; `rows`: kept and lost rows of stages that count them.
     """
 
     how: dict[str, str] = field(default_factory=dict)
@@ -55,8 +55,8 @@ class Outcome:
 
 
 class Session:
-    """Holds the workspace while it is open. `todo` empty means that nothing is stale, and then nothing else
-    was started.
+    """A run that holds the workspace while it is open. With an empty `todo` nothing is stale and nothing was
+    started.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Session:
             self.display.say(message)
 
     def begin(self) -> None:
-        """There is work: end what a killed run left behind, keep the source state, open the MLflow run."""
+        """Prepare the work: end what a killed run left, store the source state, and open the MLflow run."""
         ended = leftovers.end_all(self.root)
         if ended:
             self.display.say(f"ended {ended} processes that a killed run had left behind")
@@ -143,8 +143,8 @@ class Session:
 
     @contextlib.contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM stop the stages in good order; Prefect's own handler would leave them to their
-        lifelines.
+        """Stop the stages in good order on SIGINT and SIGTERM; Prefect's own handler would leave them to
+        their lifelines.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -163,23 +163,23 @@ class Session:
                 signal.signal(number, handler)
 
     def start_ahead(self) -> None:
-        """Begin with the stages that wait for no other; `bring` joins them. Prefect takes seconds to come up,
-        which none of them needs.
+        """Start the stages without stale dependencies; `bring` joins them. Prefect takes seconds to start,
+        and they do not need it.
         """
         for row in self.plan.todo:
             if not any(name in self.todo for name in row.upstream):
                 self._ahead[row.stage] = HeadStart(row.stage, functools.partial(self._bring, row))
 
     def end_ahead(self) -> None:
-        """Stop those that no task has joined, because Prefect failed before."""
+        """Stop the stages that no task has joined because Prefect failed."""
         if self._ahead:
             self.cancel.set()
         while self._ahead:
             self._ahead.popitem()[1].wait()
 
     def bring(self, row: PlanRow, watch: executor.StageWatch = executor.StageWatch()) -> executor.Result:
-        """Bring one stage up to date, in a slot. Raises StageFailed and its kinds; the outcome is noted
-        either way.
+        """Bring one stage up to date, in one of the slots. Raises StageFailed or a subclass; the outcome is
+        noted in any case.
         """
         ahead = self._ahead.pop(row.stage, None)  # once: a task that is tried again brings the stage itself
         return ahead.join(watch) if ahead else self._bring(row, watch)
@@ -232,7 +232,7 @@ class Session:
 
     @contextlib.contextmanager
     def _job(self, name: str) -> Iterator[None]:
-        """One of the stages that may be worked on at once."""
+        """Hold one of the slots for stages that are worked on at the same time."""
         while not self.slots.acquire(timeout=0.2):
             if self.cancel.is_set():
                 raise executor.StageCancelled(f"{name} was not started: the run was stopped")
@@ -245,7 +245,7 @@ class Session:
 
     @contextlib.contextmanager
     def _turn(self, row: PlanRow) -> Iterator[dict[str, str]]:
-        """The GPUs, or the cores, that the stage's command works on; the variables that name them."""
+        """Hold the GPUs, or the cores, that the stage's command uses; yields the variables that name them."""
         execution, gpus = self.plan.params.execution, int(row.meta.get("gpu", 0))
         # without a GPU such stages take turns on the cores: two of them, each with its threads, ran ten times
         # slower
@@ -269,15 +269,15 @@ class Session:
             self._recorder.stage_ended(name, "KILLED" if stopped else "FAILED", tags, {})
 
     def skipped(self, name: str) -> None:
-        """A stage that could not be tried because one that it needs did not end well."""
+        """Note a stage that was not tried because one that it depends on did not end well."""
         if name not in self.outcome.how:
             self.outcome.how[name] = "skipped"
             self.outcome.why[name] = "a stage that it needs did not end well"
             self.display.ended(name, "Skipped", 0)
 
     def unreached(self, why: str) -> None:
-        """The flow is over: stages that no task has reported on did not end well (Prefect's server may have
-        gone away).
+        """Note the stages that no task has reported on when the flow is over (Prefect's server may have
+        stopped).
         """
         for name in self.todo:
             if name not in self.outcome.how:
@@ -296,8 +296,8 @@ class Session:
             self._stack.close()
 
     def _keep(self) -> None:
-        """Keep dvc.lock as it became, beside and in git. What fails here (a full disk) spoils no result and
-        must not hide others.
+        """Store dvc.lock as it is after the run, as a copy and in git. A failure here (a full disk) affects
+        no result and must not hide other errors.
         """
         try:
             heal.keep_good_lock(self.root)
@@ -311,7 +311,7 @@ class Session:
 
 
 def _git_error(error: Exception) -> str:
-    """What git said; CalledProcessError itself tells only the exit code."""
+    """Returns git's own message; CalledProcessError contains only the exit code."""
     return " ".join([*getattr(error, "__notes__", []), str(error)][:1])
 
 
@@ -319,7 +319,7 @@ _handed: list[Session] = []
 
 
 def hand_over(session: Session) -> None:
-    """Let the flow that is about to be called in this process use an open session."""
+    """Pass an open session to the flow that is called next in this process."""
     _handed.append(session)
 
 

@@ -1,1 +1,1 @@
-"""The report's page, as text and figures made from metrics, curves and samples."""
+"""The report's page: its text and figures, made from metrics, curves and samples."""

@@ -1,5 +1,5 @@
-"""Accuracies with their intervals, and the difference of two of them: Newcombe's hybrid score interval (1998,
-method 10).
+"""Accuracies with their intervals, and the difference of two of them by Newcombe's hybrid score interval
+(1998, method 10).
 
 It combines the two Wilson intervals, and keeps its coverage for small counts and rates near 0 or 1. It treats
 the samples as independent although both models answer the same problems, so it is wider than a paired
@@ -60,7 +60,9 @@ class AccuracyDifference:
 
 
 def difference(after: Accuracy | None, before: Accuracy | None) -> AccuracyDifference | None:
-    """Newcombe's interval for two proportions from their Wilson limits; None where either is missing."""
+    """Returns Newcombe's interval for two proportions, from their Wilson limits; None where either is
+    missing.
+    """
     if after is None or before is None or after.share is None or before.share is None:
         return None
     value = after.share - before.share

@@ -1,5 +1,5 @@
-"""The section on entropy and accuracy: what each policy run paid in entropy for what it gained, and the law R
-= -a exp(H) + b.
+"""The section on entropy and accuracy: how much entropy each policy run lost for how much accuracy, and the
+law R = -a exp(H) + b.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class TrainedRun(NamedTuple):
 
 
 class EntropyCourse(NamedTuple):
-    """A run's pairs under one decoding, with its law or the reason for having none."""
+    """A run's (entropy, accuracy) pairs under one decoding, with the fitted law, or the reason why there is
+    none.
+    """
 
     pairs: Pairs
     law: Law | None
@@ -62,8 +64,8 @@ class EntropyCourse(NamedTuple):
 
 
 def sections(runs: Mapping[str, TrainedRun], folder: Path) -> list[Section]:
-    """The section, its figures written into `folder`; none where no run has three validations with both
-    entropy and accuracy.
+    """Returns the section, and writes its figures into `folder`; empty where no run has three validations
+    with both entropy and accuracy.
     """
     by_decoding = {decoding: _courses(runs, key) for decoding, key in ACCURACIES.items()}
     shown = {decoding: courses for decoding, courses in by_decoding.items() if courses}
@@ -87,8 +89,8 @@ def _courses(runs: Mapping[str, TrainedRun], key: str) -> dict[str, EntropyCours
 
 
 def _objective(training: Row) -> str:
-    """`clip_cov` of `clip_cov, ratio 0.0002`: what the stage says that it minimised; empty where it says
-    nothing.
+    """Returns the objective that the stage recorded (`clip_cov` of `clip_cov, ratio 0.0002`); empty where it
+    recorded none.
     """
     return str((training.get("method") or {}).get("objective") or "").partition(",")[0]
 
@@ -133,7 +135,9 @@ def _coefficients(law: Law | None) -> tuple[Cell, ...]:
 
 
 def _spent(shown: Mapping[str, Mapping[str, EntropyCourse]]) -> Table:
-    """Entropy is of the run, not of the decoding: any that it was validated by has the same."""
+    """Returns the table of early shares. Entropy belongs to the run, not to the decoding, so any decoding's
+    pairs give the same.
+    """
     groups = ("entropy consumed", *(f"{decoding} accuracy gained" for decoding in shown))
     table = Table(
         "Spent and gained early in the run",
@@ -152,7 +156,7 @@ def _spent(shown: Mapping[str, Mapping[str, EntropyCourse]]) -> Table:
 
 
 def _share(steps: Any, values: Any) -> list[str | None]:
-    return [_percents(progress_at(steps, values, place)) for place in EARLY.values()]
+    return [_percents(progress_at(steps, values, mark)) for mark in EARLY.values()]
 
 
 def _percents(share: float) -> str | None:
@@ -160,8 +164,8 @@ def _percents(share: float) -> str | None:
 
 
 def _picture(decoding: str, courses: Mapping[str, EntropyCourse], folder: Path) -> Picture:
-    """R against H on a reversed logarithmic axis: training goes from left to right. Entropies of 0 have no
-    place on it.
+    """Draws R against H on a reversed logarithmic axis, so that training goes from left to right. Entropies
+    of 0 are left out.
     """
     title = f"Accuracy against entropy, {decoding}"
 
@@ -219,7 +223,7 @@ def _words(course: EntropyCourse) -> str:
 
 
 def _logarithmic(axes: Any, spans: Sequence[float]) -> None:
-    """Ticks in plain numbers; within less than a decade powers of ten would leave the axis bare."""
+    """Set ticks as plain numbers; powers of ten would leave an axis of less than a decade without ticks."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     if not spans:

@@ -25,8 +25,8 @@ AXES = {ITERATIONS: "iteration", TOKENS: "sampled tokens"}
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure: the curve keys it draws, and of whom. `exact` values are neither smoothed nor thinned,
-    `share`s are in percent.
+    """A figure: the keys of the curves that it draws. `exact` values are neither smoothed nor thinned,
+    `share` values are in percent.
     """
 
     name: str
@@ -198,7 +198,9 @@ class Series:
 
 @dataclass(frozen=True)
 class DrawnPlot:
-    """A figure that was written: its file by axis, the first to show first, and its alternative text."""
+    """A figure that was written: its files by axis, the one to show first in front, and its alternative
+    text.
+    """
 
     plot: Plot
     files: dict[str, str]
@@ -243,7 +245,7 @@ def axes_of(results: Results) -> tuple[str, ...]:
 
 
 def series(results: Results, plot: Plot, axis: str) -> Iterator[Series]:
-    """The lines of a figure: every curve of its kind that has one of its keys, in the order of the
+    """Yields the lines of a figure: every curve of its group that has one of its keys, in the order of the
     parameters.
     """
     names = (results.baseline,) if plot.group == SFT else results.methods
@@ -267,8 +269,8 @@ def series(results: Results, plot: Plot, axis: str) -> Iterator[Series]:
 
 
 def centred_mean(values: Sequence[float], window: int) -> list[float]:
-    """Mean over the `window` values around each, fewer at the ends; a centred line does not lag. As long as
-    `values`.
+    """Returns the means over the `window` values around each value, fewer at the ends, as many as `values`. A
+    centred mean does not lag.
     """
     reach = window // 2
     windows = (values[max(0, index - reach) : index + reach + 1] for index in range(len(values)))
@@ -296,7 +298,7 @@ def _alt(plot: Plot, lines: list[Series], axis: str) -> str:
 
 
 def line_chart(plot: Plot, lines: list[Series], smoothing: int, axis: str, named: bool) -> str:
-    """The figure of `lines` over `axis`; `named` puts their names below it."""
+    """Returns the figure of `lines` over `axis` as SVG; with `named`, a legend stands below it."""
     # of the legend, in characters
     columns = max(1, min(len(lines), 60 // (6 + max(len(line.label) for line in lines))))
     legend = 0.18 * math.ceil(len(lines) / columns) if named else 0.0

@@ -18,8 +18,8 @@ SWEEPS = 6
 
 @dataclass(frozen=True)
 class Box:
-    """A box: `id` is unique, `label` and `note` are its two lines, `style` its CSS classes, `href` where a
-    click leads.
+    """A node: `id` is unique, `label` and `note` are its two lines, `style` its CSS classes, `href` its
+    link.
     """
 
     id: str
@@ -31,7 +31,9 @@ class Box:
 
 
 def layer_of(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """The column of each node: the longest way to it from a source. ValueError names the nodes of a cycle."""
+    """Returns the column of each node: the length of the longest path to it from a source. Raises ValueError,
+    which names the nodes, on a cycle.
+    """
     parents: dict[str, list[str]] = {node: [] for node in ids}
     for start, end in edges:
         parents[end].append(start)
@@ -51,8 +53,8 @@ def layer_of(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, 
 
 
 def transitive_reduction(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The edges without those that a longer way already implies (transitive reduction), in their order, each
-    once.
+    """Returns the edges without those that a longer path implies (transitive reduction), in their order and
+    without duplicates.
     """
     unique = list(dict.fromkeys(edges))
     children: dict[str, set[str]] = {}
@@ -82,8 +84,8 @@ def draw(
     title: str,
     hints: Mapping[tuple[str, str], str] | None = None,
 ) -> str:
-    """An `<svg>` element of the graph; colours come from the page's style sheet by class. `hints` are what an
-    edge says under the mouse.
+    """Returns the graph as an `<svg>` element; the page's style sheet gives colours by class. `hints`:
+    tooltips of the edges.
     """
     edges, hints = list(dict.fromkeys(edges)), hints or {}
     column = layer_of([node.id for node in nodes], edges)
@@ -91,7 +93,10 @@ def draw(
     rows = _ordered(nodes, column, chains.values())
     centre = _places(rows)
     width = len(rows) * (WIDTH + GAP_X) - GAP_X + 2 * MARGIN
-    height = max((max(_extent(place, centre[place][1])) for row in rows for place in row), default=0) + MARGIN
+    height = (
+        max((max(_extent(position, centre[position][1])) for row in rows for position in row), default=0)
+        + MARGIN
+    )
     body = [_edge(chain, centre, hints.get(edge, "")) for edge, chain in chains.items()] + [
         _box(node, centre[node.id]) for node in nodes
     ]
@@ -118,8 +123,8 @@ def _chain(edge: tuple[str, str], column: Mapping[str, int]) -> list[Position]:
 def _ordered(
     nodes: Sequence[Box], column: Mapping[str, int], chains: Iterable[list[Position]]
 ) -> list[list[Position]]:
-    """The places of each column from top to bottom, each swept towards the mean of its neighbours to spare
-    crossings.
+    """Returns the positions of each column from top to bottom, sorted by the mean of their neighbours to
+    reduce crossings.
     """
     rows: list[list[Position]] = [[] for _ in range(1 + max(column.values(), default=-1))]
     before: dict[Position, list[Position]] = {}
@@ -127,9 +132,9 @@ def _ordered(
     for node in nodes:
         rows[column[node.id]].append(node.id)
     for chain in chains:
-        for place in chain:
-            if not isinstance(place, str):
-                rows[place[2]].append(place)
+        for position in chain:
+            if not isinstance(position, str):
+                rows[position[2]].append(position)
         for first, second in pairwise(chain):
             after.setdefault(first, []).append(second)
             before.setdefault(second, []).append(first)
@@ -138,12 +143,13 @@ def _ordered(
         for row, fixed in (
             zip(rows[1:], rows, strict=False) if forward else zip(rows[-2::-1], rows[:0:-1], strict=False)
         ):
-            rank = {place: (index + 0.5) / len(fixed) for index, place in enumerate(fixed)}
+            rank = {position: (index + 0.5) / len(fixed) for index, position in enumerate(fixed)}
             near = before if forward else after
-            own = {place: (index + 0.5) / len(row) for index, place in enumerate(row)}
+            current = {position: (index + 0.5) / len(row) for index, position in enumerate(row)}
             row.sort(
-                key=lambda place: _mean(
-                    [rank[neighbour] for neighbour in near.get(place, ()) if neighbour in rank], own[place]
+                key=lambda position: _mean(
+                    [rank[neighbour] for neighbour in near.get(position, ()) if neighbour in rank],
+                    current[position],
                 )
             )
     return rows
@@ -154,36 +160,36 @@ def _mean(values: Sequence[float], otherwise: float) -> float:
 
 
 def _places(rows: Sequence[Sequence[Position]]) -> dict[Position, tuple[float, float]]:
-    """The centre of every place; columns are centred on one another."""
+    """Returns the centre of every position; columns are centred on one another."""
     heights = [sum(map(_height, row)) + GAP_Y * (len(row) - 1) for row in rows]
     centre: dict[Position, tuple[float, float]] = {}
     for index, row in enumerate(rows):
         top = MARGIN + (max(heights) - heights[index]) / 2
-        for place in row:
-            centre[place] = MARGIN + index * (WIDTH + GAP_X) + WIDTH / 2, top + _height(place) / 2
-            top += _height(place) + GAP_Y
+        for position in row:
+            centre[position] = MARGIN + index * (WIDTH + GAP_X) + WIDTH / 2, top + _height(position) / 2
+            top += _height(position) + GAP_Y
     return centre
 
 
-def _height(place: Position) -> float:
-    return HEIGHT if isinstance(place, str) else PASS_Y
+def _height(position: Position) -> float:
+    return HEIGHT if isinstance(position, str) else PASS_Y
 
 
-def _extent(place: Position, y: float) -> tuple[float, float]:
-    return y - _height(place) / 2, y + _height(place) / 2
+def _extent(position: Position, y: float) -> tuple[float, float]:
+    return y - _height(position) / 2, y + _height(position) / 2
 
 
 def _edge(chain: Sequence[Position], centre: Mapping[Position, tuple[float, float]], hint: str) -> str:
     x, y = centre[chain[0]]
     x += WIDTH / 2
     path = [f"M{x:g} {y:g}"]
-    for place in chain[1:]:
-        middle, target = centre[place]
+    for position in chain[1:]:
+        middle, target = centre[position]
         left = middle - WIDTH / 2
         bend = (left - x) / 2
         path.append(f"C{x + bend:g} {y:g} {left - bend:g} {target:g} {left:g} {target:g}")
         x, y = middle + WIDTH / 2, target
-        if place != chain[-1]:
+        if position != chain[-1]:
             path.append(f"L{x:g} {y:g}")
     start, end = str(chain[0]), str(chain[-1])
     ends = f'data-from="{escape(start)}" data-to="{escape(end)}"'
@@ -204,5 +210,5 @@ def _box(node: Box, centre: tuple[float, float]) -> str:
 
 
 def _short(text: str, limit: int) -> str:
-    """The end of a long path says more than its beginning."""
+    """Returns the text cut to `limit` at its beginning: the end of a long path says more."""
     return text if len(text) <= limit else "…" + text[1 - limit :]

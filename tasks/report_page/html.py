@@ -1,4 +1,4 @@
-"""The report's pieces as HTML (`pieces.html.j2`), and what their templates may call."""
+"""The report's pieces as HTML (`pieces.html.j2`), and the functions that their templates may call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDING = ("percent", "points", "interval", "points_interval", "number", "estima
 
 @cache
 def template(name: str) -> Template:
-    """A template of this folder, with what all of them may call."""
+    """Returns a template of this folder, with the functions that all of them may call."""
     environment = templates.environment(FOLDER)
     environment.globals |= {name: getattr(wording, name) for name in WORDING}
     environment.globals |= {"grouped": grouped, "kind_of": kind_of, "marks": MARKS, "axes": AXES}
@@ -32,16 +32,16 @@ def template(name: str) -> Template:
 
 
 def blocks(section: Section) -> str:
-    """The inside of a section."""
+    """Returns the content of a section."""
     pieces: Any = template("pieces.html.j2").module
     return str(pieces.blocks(section))
 
 
 def grouped(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
-    """Columns that stand side by side under one heading; without one, the heading is empty."""
+    """Returns the columns grouped under their common headings; without one, the heading is empty."""
     return [(group, list(members)) for group, members in groupby(columns, key=lambda column: column.group)]
 
 
 def kind_of(value: Any) -> str:
-    """The name of a value's class: a template writes each kind of cell and block in its own way."""
+    """Returns the name of a value's class, by which a template chooses how to write a cell or a block."""
     return type(value).__name__

@@ -1,4 +1,4 @@
-"""`reports/report.md`: the same tables and figures as text, for a terminal, a pull request or Prefect's
+"""`reports/report.md`: the report's tables and figures as text, for a terminal, a pull request or Prefect's
 artifact page.
 """
 
@@ -19,7 +19,7 @@ from tasks.report_params import ReportParams
 def markdown(
     results: Results, drawn: Sequence[DrawnPlot], settings: ReportParams, more: Sequence[Section] = ()
 ) -> str:
-    """The whole text. Samples are only on the page: text of a model may hold any markup."""
+    """Returns the whole text. Samples are only on the page, since a model's text may hold any markup."""
     parts = [
         f"# {_plain(settings.title)}",
         *map(_plain, summary(results)),
@@ -59,7 +59,7 @@ def _blocks(section: Section) -> Iterator[str]:
 
 
 def table(value: Table) -> str:
-    """A pipe table under its title in bold."""
+    """Returns a pipe table under its title in bold."""
     names = [f"{column.group} {column.name}".strip() for column in value.columns]
     lines = [names, ["---"] * len(names), *([text(cell) for cell in row] for row in value.rows)]
     return f"**{_plain(value.title)}**\n\n" + "\n".join(
@@ -68,7 +68,7 @@ def table(value: Table) -> str:
 
 
 def text(cell: Cell) -> str:
-    """A cell in words: `73.2 % (68.7 – 77.3)`, `+34.0 (+27.3 to +40.2)`."""
+    """Returns a cell as text: `73.2 % (68.7 – 77.3)`, `+34.0 (+27.3 to +40.2)`."""
     if cell is None or isinstance(cell, Wall):
         return "–"
     if isinstance(cell, Compared):
@@ -87,7 +87,7 @@ def text(cell: Cell) -> str:
 
 
 def _plain(value: str) -> str:
-    """One line without markup of its own: subjects and titles come from data."""
+    """Returns the text on one line with markup escaped: subjects and titles come from data."""
     return (
         " ".join(value.split())
         .replace("\\", "\\\\")

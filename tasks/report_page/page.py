@@ -1,5 +1,5 @@
-"""`reports/index.html`: one page that opens from a disk, with nothing loaded from elsewhere and the same
-bytes for the same results.
+"""`reports/index.html`: one page that opens from a disk, loads nothing from elsewhere, and has the same bytes
+for the same results.
 
 Timings differ from run to run, so they lie in `timings.js` beside it and a short script fills them in.
 """
@@ -43,7 +43,7 @@ CONTROL = (
 
 
 class Card(NamedTuple):
-    """One difference from the baseline, with what it is of."""
+    """One difference from the baseline, with its heading."""
 
     heading: str
     start: Accuracy
@@ -117,7 +117,7 @@ def summary(results: Results) -> list[str]:
 
 
 def _many(results: Results) -> list[str]:
-    """Groups methods by the conclusions from their intervals."""
+    """Returns sentences that group the methods by the conclusions from their intervals."""
     start = _heldout(results, results.baseline, "greedy")
     share = wording.percent(start.share if start else None)
     greedy = {name: difference(_heldout(results, name, "greedy"), start) for name in results.compared}
@@ -149,7 +149,7 @@ def _heldout(results: Results, model: str, decoding: str) -> Accuracy | None:
 
 
 def _accuracies(results: Results) -> dict[str, Any]:
-    """The tables of the first section; cards for a few methods."""
+    """Returns the tables of the first section, with cards where there are few methods."""
     few = 0 < len(results.compared) <= FEW
     return {
         "cards": [_cards(results, method) for method in results.compared] if few else [],
@@ -162,7 +162,7 @@ def _accuracies(results: Results) -> dict[str, Any]:
 
 
 def _cards(results: Results, method: str) -> list[Card]:
-    """The method's three differences from the baseline, large."""
+    """Returns the method's three differences from the baseline, as large cards."""
     before, after = (results.evaluations[name]["heldout"] for name in (results.baseline, method))
     decodings = {
         f"{method}, greedy": ("greedy", "greedy"),
@@ -179,7 +179,7 @@ def _cards(results: Results, method: str) -> list[Card]:
 
 
 def _figures(drawn: Sequence[DrawnPlot], absent: Sequence[Plot]) -> dict[str, Any]:
-    """Figures by group, and what all of them can be drawn over."""
+    """Returns the figures by group, and the axes that all of them can be drawn over."""
     return {
         "axes": next((list(figure.files) for figure in drawn if len(figure.files) > 1), []),
         "groups": [

@@ -1,4 +1,4 @@
-"""Two models' answers to the same problems: what changed from the first to the second, and a few examples of
+"""Two models' answers to the same problems: what changed from the first to the second, with a few examples of
 each kind.
 """
 
@@ -34,15 +34,15 @@ class SamplePair:
 
 
 def pair(before: Iterable[Row], after: Iterable[Row], decoding: str) -> list[SamplePair]:
-    """Problems that both answered, in the first file's order; of several samples of one problem, the
-    first.
+    """Returns the problems that both answered, in the first file's order; of several samples of one problem,
+    the first.
     """
     second = _first(after, decoding)
     return [SamplePair(row, second[key]) for key, row in _first(before, decoding).items() if key in second]
 
 
 def by_kind(pairs: Iterable[SamplePair]) -> dict[str, list[SamplePair]]:
-    """Every kind, also an empty one, with its pairs."""
+    """Returns the pairs of every kind, also of those without pairs."""
     groups: dict[str, list[SamplePair]] = {kind: [] for kind in KINDS.values()}
     for sample in pairs:
         groups[sample.kind].append(sample)
@@ -50,8 +50,8 @@ def by_kind(pairs: Iterable[SamplePair]) -> dict[str, list[SamplePair]]:
 
 
 def spread(pairs: Sequence[SamplePair], count: int) -> list[SamplePair]:
-    """`count` pairs, taken from the subjects in turn, so that one subject at the top of the file does not
-    fill the page.
+    """Returns `count` pairs, taken from the subjects in turn, so that one subject at the top of the file does
+    not fill the page.
     """
     subjects: dict[str, list[SamplePair]] = {}
     for sample in pairs:

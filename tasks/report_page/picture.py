@@ -1,4 +1,4 @@
-"""A figure that is no curve over steps: its file below `plots`, what it says in words, and a caption."""
+"""A figure that is not a curve over steps: its file below `plots`, its alternative text, and a caption."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Picture(NamedTuple):
-    """`wide` takes the whole width of the page."""
+    """A figure with its alternative text. `wide`: it takes the whole width of the page."""
 
     file: str
     alt: str

@@ -57,7 +57,9 @@ CURVES = (
 
 
 def curves(results: PreferenceResults, folder: Path, smoothing: int) -> list[Picture]:
-    """A figure for each of CURVES that some run has; `drift` tells a policy's run from a reward model's."""
+    """Returns a figure for each of CURVES that some run has. The key `drift` tells a policy's run from a
+    reward model's.
+    """
     pictures = []
     for name, required_key, plot in CURVES:
         runs = {run: rows for run, rows in results.curves.items() if rows and required_key in rows[-1]}
@@ -89,8 +91,8 @@ def curves(results: PreferenceResults, folder: Path, smoothing: int) -> list[Pic
 
 
 def calibration(reports: dict[str, Row], folder: Path) -> Picture | None:
-    """Share of pairs ordered rightly against the model's confidence; the diagonal is a model that means what
-    it says.
+    """Returns the reliability diagram of reward models: the share of correctly ordered pairs against
+    confidence; the diagonal is perfect calibration.
     """
     shown = {
         name: value["calibration"]["bins"] for name, value in reports.items() if value["calibration"]["bins"]
@@ -146,7 +148,7 @@ def calibration(reports: dict[str, Row], folder: Path) -> Picture | None:
 
 
 def wins(boards: dict[str, Row], folder: Path) -> list[Picture]:
-    """A bar for every match of a board: win, tie, lose in percent."""
+    """Returns a figure for each board, with a bar per match: win, tie and loss in percent."""
     return [
         _board(name, board["judge"], board["matches"], folder)
         for name, board in boards.items()

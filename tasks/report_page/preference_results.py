@@ -19,8 +19,8 @@ PAIRS, REWARD_MODELS, POLICIES, MATCHES, THEORY = "pairs", "reward_models", "pol
 
 @dataclass(frozen=True)
 class PreferenceResults:
-    """File contents by the name of a set, a reward model, an assessed model, a board of matches, a trained
-    run; `theory` may be None.
+    """The files' contents by the name of a set, a reward model, an assessed model, a board of matches, or a
+    trained run; `theory` may be None.
     """
 
     sets: dict[str, Row]
@@ -39,8 +39,8 @@ def read(
     skip: Collection[str],
     members: Mapping[str, Collection[str]],
 ) -> PreferenceResults:
-    """Reads what is there. `skip`: runs that the rest of the page shows; `members`: section of params.yaml ->
-    the names that may be shown. Raises ValueError, naming file and stage.
+    """Reads the files that exist. `skip`: runs that the rest of the page shows; `members`: section of
+    params.yaml -> the names that may be shown. Raises ValueError, which names file and stage.
     """
     parts = {
         part: stages.read(part, metrics, members)

@@ -1,5 +1,5 @@
-"""The tables of the preference branch: sets, reward models, assessed policies, matches, and the theory's
-policies.
+"""The tables of the preference branch: sets, reward models, assessed policies, matches, and the policies of
+the theory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ GROUPS = {"rows", "removed", "pairing", "source", "cut", "leakage"}
 
 
 def sets(results: PreferenceResults) -> list[Table]:
-    """Pairs and prompts of every set by split, and the counts of what each filter took out."""
+    """Returns the tables of pairs and prompts of every set by split, and of the counts of what each filter
+    removed.
+    """
     splits = list(dict.fromkeys(split for value in results.sets.values() for split in value.get("pairs", {})))
     columns = (
         Column("set"),
@@ -59,8 +61,8 @@ def sets(results: PreferenceResults) -> list[Table]:
 
 
 def _samples(results: PreferenceResults) -> list[Table]:
-    """What a model's own samples were worth to who judged them, by set and side: the rounds of iterative DPO
-    among them.
+    """Returns the table of a model's own samples as their judge scored them, by set and side, with the rounds
+    of iterative DPO.
     """
     heads = ("set", "side", "mean reward", "right", "finished", "tokens", "errors")
     table = Table("Judged samples", tuple(map(Column, heads)))
@@ -72,7 +74,9 @@ def _samples(results: PreferenceResults) -> list[Table]:
 
 
 def reward_models(results: PreferenceResults) -> list[Table]:
-    """Held-out accuracy, margin and calibration; and accuracy by source where a set has several."""
+    """Returns the table of held-out accuracy, margin and calibration, and of accuracy by source where a set
+    has several.
+    """
     heads = ("model", "kind", "set", "pairs", "accuracy", "ties", "margin")
     columns = (
         *map(Column, heads),
@@ -107,8 +111,8 @@ def reward_models(results: PreferenceResults) -> list[Table]:
 
 
 def policies(results: PreferenceResults) -> list[Table]:
-    """What the assessment of each model found: how good and safe its answers are, and how far it is from its
-    reference.
+    """Returns the tables of the assessment of each model: how good and safe its answers are, and how far it
+    is from its reference.
     """
     answer_columns = ("accuracy", "reward", "cost", "safe by rule", "safe by cost", "degenerate")
     table = Table(
@@ -161,7 +165,7 @@ def policies(results: PreferenceResults) -> list[Table]:
 
 
 def boards(results: PreferenceResults) -> list[Table]:
-    """A table of matches for each board."""
+    """Returns a table of matches for each board."""
     tables = []
     for name, board in results.boards.items():
         heads = ("match", "prompts", "win", "tie", "lose", "net", "judged differently by order", "errors")
@@ -193,7 +197,9 @@ FIGURES = {
 
 
 def theory(value: Row) -> list[Table]:
-    """The policies of every kind over the worlds, the effect, and the sweep over DPO steps."""
+    """Returns the tables of every kind of policy over the worlds, of the effect, and of the sweep over DPO
+    steps.
+    """
     tables = []
     for kind in ("network", "table"):
         if kind not in value:
@@ -225,7 +231,9 @@ def theory(value: Row) -> list[Table]:
 
 
 def three_actions(value: Row) -> Table:
-    """The counterexample: policies over three answers, of which the pair y1 > y2 knows two."""
+    """Returns the table of the counterexample: policies over three answers, of which the pair y1 > y2 covers
+    two.
+    """
     table = Table(
         "Three answers, one pair y1 > y2 (theorem 4.1), at beta 1",
         tuple(map(Column, ("policy", "y1", "y2", "y3", "DPO loss"))),
@@ -244,7 +252,7 @@ def three_actions(value: Row) -> Table:
 
 
 def share_cell(value: Mapping[str, Any] | None) -> Accuracy | None:
-    """A share with its interval as a cell; None where there is none."""
+    """Returns a share with its interval as a cell; None where there is none."""
     if not value or not value["n"]:
         return None
     return Accuracy(value["n"], value["right"], 0, value["share"], value["low"], value["high"])
@@ -257,7 +265,7 @@ def mean_cell(value: Mapping[str, Any] | None) -> Estimate | None:
 
 
 def spread_cell(value: Mapping[str, Any]) -> Estimate:
-    """A mean over worlds, with the least and the most."""
+    """Returns a mean over worlds as a cell, with the least and the most."""
     return Estimate(value["mean"], value["low"], value["high"], value["least"], value["most"])
 
 

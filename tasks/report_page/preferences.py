@@ -1,5 +1,5 @@
-"""The sections on preferences and on the theory: tables, figures and sentences, written once for the page and
-once as text.
+"""The sections on preferences and on the theory: tables, figures and sentences, which page and text both
+use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Heading(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    """Figures side by side."""
+    """Figures that stand side by side."""
 
     members: Sequence[Picture]
 
@@ -30,7 +30,7 @@ Block = Heading | Pictures | Table | str  # a str is a paragraph
 
 
 class Section(NamedTuple):
-    """A part of the page with its place in the navigation."""
+    """A part of the page, with its key and title in the navigation."""
 
     key: str
     title: str

@@ -1,5 +1,5 @@
-"""Tables on multi-subject sets: what each rule took out of a published exam, what was taken out as a
-duplicate, and what because an evaluation set holds it (reward_bridge.md 1.4).
+"""Tables on multi-subject sets: what each rule removed from a published exam, and what was removed as a
+duplicate or because an evaluation set holds it (reward_bridge.md 1.4).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ CONTAMINATION = (
 
 
 def exam_tables(exams: Mapping[str, Row], sets: Mapping[str, Row]) -> list[Table]:
-    """`metrics/exams/<exam>.json` and `metrics/corpus/<set>.json` -> what was kept, and what was lost and
-    why; none without exams.
+    """Returns the tables of what was kept and what was removed, and why, from `metrics/exams/<exam>.json` and
+    `metrics/corpus/<set>.json`; empty without exams.
     """
     return [
         table
@@ -100,5 +100,5 @@ def _contamination(sets: Mapping[str, Row]) -> Table:
 
 
 def _union(rows: Iterable[Row]) -> list[str]:
-    """Keys with a count anywhere, in the order of their first appearance."""
+    """Returns the keys with a count in any row, in the order of their first appearance."""
     return list(dict.fromkeys(key for row in rows for key, count in row.items() if count))

@@ -22,7 +22,7 @@ UNSEEN = "unseen_subjects"  # in the metrics of sets with questions for verifier
 
 @dataclass(frozen=True)
 class Results:
-    """Everything on the page; dicts keep the order of params.yaml.
+    """All results on the page; dicts keep the order of params.yaml.
 
     `data` is the set that the page is about, `baseline` the model that its methods start from (both may be
     empty). `evaluations` and `samples` map a model, `curves` and `training` a trained one (the baseline and
@@ -44,7 +44,7 @@ class Results:
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The evaluated methods that can stand beside the baseline."""
+        """The evaluated methods that can be compared with the baseline."""
         return (
             tuple(name for name in self.models if name in self.methods)
             if self.baseline in self.models
@@ -54,7 +54,7 @@ class Results:
 
 @dataclass(frozen=True)
 class ReportSubject:
-    """What the page is about, as the parameters name it. `evaluated`: model -> its evaluation on `data`;
+    """The subject of the page, as the parameters name it. `evaluated`: model -> its evaluation on `data`;
     `others`: evaluations on other sets; `tuned`: whether the baseline is a run of sft, and has a curve.
     """
 
@@ -69,7 +69,9 @@ class ReportSubject:
     def of(
         cls, evaluations: Mapping[str, Any], runs: Mapping[str, Any], tunings: Mapping[str, Any]
     ) -> ReportSubject:
-        """The set of the first evaluation; the runs of rl on it that a rule rewards; where they start."""
+        """Returns the subject: the set of the first evaluation, the runs of rl on it that a rule rewards, and
+        the model that they start from.
+        """
         data = next((run["data"] for run in evaluations.values()), "")
         methods = {
             name: run for name, run in runs.items() if run["data"] == data and run.get("judge", NONE) == NONE
@@ -110,14 +112,16 @@ def read(
             for model, name in subject.evaluated.items()
         },
         curves={name: read_rows(curves / f"{name}.jsonl", stage) for name, (_, stage) in trained.items()},
-        training={name: read_object(*place) for name, place in trained.items()},
+        training={name: read_object(*location) for name, location in trained.items()},
         others={name: _evaluation(*evaluated[name]) for name in subject.others},
         makers={name: stages.makers(name, "policy") for name in (*subject.evaluated, *subject.methods)},
     )
 
 
 def _counts(stages: ReportedStages, metrics: Path, data: str) -> Row:
-    """The counts of a corpus; sets with questions for verifiers have a section of their own on the page."""
+    """Returns the counts of a corpus; empty for sets with questions for verifiers, which have a section of
+    their own.
+    """
     if not data:
         return {}
     counts = read_object(*stages.find(CORPUS, data, metrics))

@@ -58,10 +58,10 @@ class ReportedStages:
         """Returns the metrics of a member of a part, and the stage that makes them: the first whose file is
         there, else the first. Raises ValueError where no stage belongs to the part.
         """
-        places = [(stage.metrics_of(name, folder), stage.member(name)) for stage in self.of_part(part)]
-        if not places:
+        candidates = [(stage.metrics_of(name, folder), stage.member(name)) for stage in self.of_part(part)]
+        if not candidates:
             raise ValueError(f"dvc.yaml has no stage with `meta: {{report: {part}}}`, which shows {name}")
-        return next((place for place in places if place[0].is_file()), places[0])
+        return next((candidate for candidate in candidates if candidate[0].is_file()), candidates[0])
 
     def read(
         self, part: str, folder: Path, members: Mapping[str, Collection[str]] | None = None
@@ -89,7 +89,7 @@ class ReportedStages:
 
 
 def _natural(name: str) -> tuple[Any, ...]:
-    """Sorts `dpo_iter_10` after `dpo_iter_2`."""
+    """Returns a sort key by which `dpo_iter_10` comes after `dpo_iter_2`."""
     return tuple(
         (0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.replace("-", "_").split("_")
     )

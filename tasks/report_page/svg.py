@@ -1,4 +1,4 @@
-"""Figures as SVG, the same bytes for the same figures: fixed ids, no date, no display, none of a user's own
+"""Figures as SVG, with the same bytes for the same data: fixed ids, no date, no display, and none of a user's
 matplotlib settings.
 
 Each is a plain SVG that also follows a dark page: a style sheet in it overrides the ink under
@@ -21,8 +21,8 @@ FONT = "font-family: system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
 
 def render_svg(title: str, size: tuple[float, float], paint: Callable[[Any], None]) -> str:
-    """`paint(figure)` fills an empty matplotlib figure of `size` inches; `title` is the picture's name for
-    screen readers.
+    """Returns a figure of `size` inches as SVG. `paint(figure)` draws on the empty matplotlib figure; `title`
+    is its name for screen readers.
     """
     from matplotlib import rc_context, rcdefaults, rcParams
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -53,7 +53,9 @@ def render_svg(title: str, size: tuple[float, float], paint: Callable[[Any], Non
 
 
 def plain_axes(axes: Any, grid: str = "y") -> None:
-    """Only the lines that help reading: a grid along one axis, no ticks, no frame but the ground line."""
+    """Keep only the lines that help reading: a grid along one axis, no ticks, and no frame except the ground
+    line.
+    """
     axes.grid(axis=grid, linewidth=0.7)
     axes.tick_params(length=0)
     axes.set_axisbelow(True)

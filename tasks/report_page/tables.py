@@ -1,4 +1,4 @@
-"""The report's tables as data, from which both the page and the markdown are made."""
+"""The report's tables as data, from which both the page and the Markdown text are made."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tasks.report_page.results import Results
 
 @dataclass(frozen=True)
 class Wall:
-    """A place for the wall time of whichever of these stages has run, which the page's script fills in."""
+    """A cell for the wall time of whichever of these stages has run. The page's script fills it in."""
 
     stages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """An accuracy with its difference from the baseline's below it."""
+    """An accuracy with its difference from the baseline below it."""
 
     accuracy: Accuracy
     change: AccuracyDifference
@@ -60,8 +60,8 @@ class Table:
 
 
 def headline(results: Results, timed: bool = False) -> Table:
-    """Accuracy on the held-out problems before and after, and what it took; `timed` leaves room for wall
-    times, which only the page has.
+    """Returns the table of accuracies on the held-out problems before and after, and of what the training
+    took; `timed` adds a column for wall times, which only the page has.
     """
     figures = tuple(Column(name, decoding) for decoding in DECODINGS for name in ("accuracy", "right / n"))
     cost = tuple(
@@ -92,8 +92,8 @@ def methods(results: Results) -> Table | None:
 
 
 def control(results: Results) -> Table:
-    """Three comparisons per method; the last is the control: sampling colder is free, so RL has to beat that
-    too.
+    """Returns the table of three comparisons per method. The last one is the control: sampling at a lower
+    temperature is free, so RL has to beat that too.
     """
     kinds = (("greedy", "greedy"), ("sampled", "sampled"), ("sampled", "greedy"))
     groups = [
@@ -114,8 +114,8 @@ def control(results: Results) -> Table:
 
 
 def breakdown(results: Results, part: str, title: str) -> list[Table]:
-    """Accuracy by subject or level (`part`: by_subject, by_level) of every model, a table for each decoding
-    that has such figures.
+    """Returns the accuracy of every model by subject or level (`part`: by_subject, by_level), a table for
+    each decoding that has such figures.
     """
     tables = []
     for decoding in DECODINGS:
@@ -154,7 +154,7 @@ def changes(results: Results, decoding: str) -> Table:
 
 
 def behaviour(results: Results) -> Table:
-    """Lengths, entropy and share of finished answers of the models."""
+    """Returns the table of lengths, entropy and share of finished answers of the models."""
     rows = {}
     for model in results.models:
         evaluation = results.evaluations[model]
@@ -165,7 +165,7 @@ def behaviour(results: Results) -> Table:
 
 
 def training(results: Results) -> Table:
-    """Final figures of every trained stage."""
+    """Returns the table of final figures of every training stage."""
     figures = {
         name: {key: item for key, item in value.items() if key not in ("method", "rows")}
         for name, value in results.training.items()
@@ -176,8 +176,8 @@ def training(results: Results) -> Table:
 
 
 def counts(results: Results) -> list[Table]:
-    """What the corpus stage kept, by split, and what it read and dropped. A part counts as by split when its
-    keys are names of splits.
+    """Returns the tables of what the corpus stage kept, by split, and of what it read and dropped. A part
+    counts as by split when its keys are names of splits.
     """
     splits = tuple(results.counts.get("records") or {})
     by_split = {
@@ -204,7 +204,9 @@ def counts(results: Results) -> list[Table]:
 
 
 def settings(results: Results) -> Table:
-    """The evaluation's settings, as the metrics record them; one row where every model has the same."""
+    """Returns the table of the evaluation's settings, as the metrics record them; one row where they are
+    equal for every model.
+    """
     rows = {model: dict(leaves(results.evaluations[model].get("settings") or {})) for model in results.models}
     if len(rows) > 1 and all(row == rows[results.models[0]] for row in rows.values()):
         rows = {"every model": rows[results.models[0]]}
@@ -212,8 +214,8 @@ def settings(results: Results) -> Table:
 
 
 def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A nested object as dotted names and plain values, in its own order; a list of plain values is one of
-    them.
+    """Yields the (dotted name, plain value) pairs of a nested object, in its own order; a list of plain
+    values is one value.
     """
     for key, item in value.items():
         name = f"{prefix}{key}"
@@ -239,12 +241,12 @@ def as_text(value: Any) -> str:
 
 
 def readable(key: str) -> str:
-    """`dropped.near_duplicates` -> `dropped: near duplicates`."""
+    """Returns `dropped.near_duplicates` as `dropped: near duplicates`."""
     return key.replace(".", ": ").replace("_", " ")
 
 
 def by_model(title: str, name: str, rows: dict[str, dict[str, Any]]) -> Table:
-    """Figures by model, the longer side downwards."""
+    """Returns the table of figures by model, with the longer side as rows."""
     names = list(dict.fromkeys(key for row in rows.values() for key in row))
     if len(rows) > len(names):
         table = Table(title, (Column("model"), *(Column(readable(key)) for key in names)))
@@ -261,7 +263,9 @@ def _with_change(value: Accuracy | None, base: Accuracy | None) -> Accuracy | Co
 
 
 def _cost(results: Results, model: str) -> tuple[Cell, ...]:
-    """Iterations, sampled tokens, updates and the last entropy of a method; dashes for what is none."""
+    """Returns iterations, sampled tokens, updates and the last entropy of a method; None for what it does not
+    have.
+    """
     if model not in results.methods:
         return (None,) * 4
     figures, counted = (

@@ -1,5 +1,5 @@
-"""Pages from Jinja2 templates. Whatever a model, a file or a parameter wrote is escaped where it is put in,
-and what would act on a terminal or turn the text is only shown (`pipelines.printable`).
+"""Pages from Jinja2 templates. Everything that a model, a file or a parameter wrote is escaped, and
+characters that would command a terminal or reverse the text are made visible (`pipelines.printable`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @cache
 def environment(folder: Path) -> Environment:
-    """The templates of a folder. A name that a template uses and nobody gave is an error."""
+    """Returns the templates of a folder. An undefined name in a template is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
@@ -30,7 +30,7 @@ def environment(folder: Path) -> Environment:
 
 
 def trusted_markup(markup: str) -> Any:
-    """For our own style sheets, scripts and drawings, which are put in as they are."""
+    """Returns markup that is inserted without escaping: our own style sheets, scripts and drawings."""
     from markupsafe import Markup
 
     return Markup(markup)

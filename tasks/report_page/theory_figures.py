@@ -1,5 +1,5 @@
-"""Figures of the synthetic experiment: the five panels of one world, and what the number of DPO steps does
-(dpo_vs_ppo.md 6).
+"""Figures of the synthetic experiment: the five panels of one world, and the effect of the number of DPO
+steps (dpo_vs_ppo.md 6).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The section on verifiers: sets, judgements, agreement with exact labels, laboratory and gate, and the
-policies behind them.
+policies trained on them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def sections(
     folder: Path,
     smoothing: int,
 ) -> list[Section]:
-    """Returns the section, with its figures written into `folder`; none without metrics of the branch.
+    """Returns the section, and writes its figures into `folder`; empty without metrics of the branch.
     `evaluations`: those that the page shows nowhere else.
     """
     corpora, judged = stages.read(CORPUS, metrics), stages.read(JUDGED_ANSWERS, metrics)
@@ -219,8 +219,8 @@ def _policies(evaluations: Mapping[str, Row]) -> list[Table]:
 
 
 def _curves(curves: Path, models: Iterable[str], folder: Path, smoothing: int) -> list[Picture]:
-    """Reward and true accuracy over the steps of every arm: a judge that is gamed shows as the one rising
-    while the other falls.
+    """Returns reward and true accuracy over the steps of every arm. Where a judge is exploited, its reward
+    rises while the accuracy falls.
     """
     files = {model: path for model in models if (path := curves / f"{model}.jsonl").is_file()}
     runs = {model: read_rows(path, f"of {model}") for model, path in files.items()}

@@ -1,4 +1,4 @@
-"""Figures in words, the same on the page and in the text: `73.2 %`, `−3.1`, `68.7 – 77.3`."""
+"""Figures as text, the same on the page and in the Markdown: `73.2 %`, `−3.1`, `68.7 – 77.3`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from tasks.report_page.tables import Estimate
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.732 -> `73.2 %`."""
+    """Returns 0.732 as `73.2 %`."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def points(share: float) -> str:
-    """A difference of shares in points, with its sign: -0.031 -> `−3.1`."""
+    """Returns a difference of shares in points, with its sign: -0.031 as `−3.1`."""
     text = f"{100 * share:+.1f}"
     return text.replace("-", "−") if float(text) else "0.0"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """0.687, 0.773 -> `68.7 – 77.3`."""
+    """Returns 0.687, 0.773 as `68.7 – 77.3`."""
     return "–" if low is None or high is None else f"{100 * low:.1f} – {100 * high:.1f}"
 
 
@@ -27,13 +27,13 @@ def points_interval(change: AccuracyDifference) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits and a real minus: -0.03142 -> `−0.0314`."""
+    """Returns a number with three significant digits and a real minus: -0.03142 as `−0.0314`."""
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) >= 1e-4 else "0"
     return text.replace("-", "−")
 
 
 def estimate_interval(value: Estimate) -> str:
-    """`0.31 – 0.36; 0.2 to 0.5`: the interval, then the least and the most."""
+    """Returns the interval, then the least and the most: `0.31 – 0.36; 0.2 to 0.5`."""
     span = (
         ""
         if value.least is None or value.most is None
@@ -43,5 +43,5 @@ def estimate_interval(value: Estimate) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """The first `limit` characters, and how many were left out."""
+    """Returns the first `limit` characters, and says how many were left out."""
     return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit:,} more characters)"
