@@ -36,9 +36,9 @@ class JudgedAnswer:
 
 
 def agreement(judged: Sequence[JudgedAnswer], seed: int = 0) -> dict[str, Any]:
-    """{n, questions, positive (share of labels), confusion, accuracy, balanced_accuracy, precision, recall,
-    false_accept, false_reject, kappa, kappa_low, kappa_high, ac1, degenerate, unparsed} and, where there are
-    probabilities, {auroc, auprc, ece, brier, unsure}.
+    """Returns {n, questions, positive (share of labels), confusion, accuracy, balanced_accuracy, precision,
+    recall, false_accept, false_reject, kappa, kappa_low, kappa_high, ac1, degenerate, unparsed} and, where
+    there are probabilities, {auroc, auprc, ece, brier, unsure}.
 
     Raises ValueError for nothing judged, a label that is not 0 or 1, or a probability outside 0..1 (NaN too),
     naming the row.
@@ -54,8 +54,8 @@ def agreement(judged: Sequence[JudgedAnswer], seed: int = 0) -> dict[str, Any]:
         if row.probability is not None and not 0 <= row.probability <= 1:
             raise ValueError(f"row {place} ({row.question}): probability {row.probability!r} is not in 0..1")
     label = np.array([row.label for row in judged], np.float64)
-    said = np.array([row.verdict or 0 for row in judged], np.float64)
-    columns = [label * said, (1 - label) * said, label * (1 - said), (1 - label) * (1 - said)]
+    accepted = np.array([row.verdict or 0 for row in judged], np.float64)
+    columns = [label * accepted, (1 - label) * accepted, label * (1 - accepted), (1 - label) * (1 - accepted)]
     hit, false_accept, false_reject, _ = counts = [float(column.sum()) for column in columns]
     groups = [row.question for row in judged]
     value, degenerate = kappa(*counts)
@@ -175,10 +175,12 @@ def _of_probabilities(label: Array, probability: Array) -> dict[str, float | Non
 def _kappas(
     hit: Array, false_accept: Array, false_reject: Array, reject: Array
 ) -> tuple[Array, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """(tables,) counts -> (tables,) kappa, 0 where it is undefined, and (tables,) bool: undefined."""
+    """Returns (tables,) kappa of the (tables,) counts, 0 where it is undefined, and (tables,) bool: whether
+    it is undefined.
+    """
     total = hit + false_accept + false_reject + reject
-    label, said = (hit + false_reject) / total, (hit + false_accept) / total
-    chance = label * said + (1 - label) * (1 - said)
+    label, accepted = (hit + false_reject) / total, (hit + false_accept) / total
+    chance = label * accepted + (1 - label) * (1 - accepted)
     degenerate = np.isclose(chance, 1.0)
     return np.where(
         degenerate, 0.0, ((hit + reject) / total - chance) / np.where(degenerate, 1.0, 1 - chance)

@@ -73,8 +73,8 @@ def assess(
     seed: int,
     budget: int,
 ) -> Assessment:
-    """Figures of `policy` against `reference` on `problems`, and on `pairs` (held-out ones, may be none).
-    `budget`: tokens of a forward.
+    """Returns the figures of `policy` against `reference` on `problems`, and on the held-out `pairs` (may be
+    empty). `budget`: tokens per forward pass.
 
     Answers depend on seed, prompt and sample alone: two models get the same random numbers. Raises ValueError
     without a problem, and CheckerFailed above `settings.max_error_share` of errors.
@@ -148,11 +148,11 @@ def _grade(
         "safety": {"cost": None, "rule": None},
     }
     if graders.judge is not None:
-        given = [
+        responses = [
             Response(record, answer.ids, row["text"], row["finished"])
             for row, record, answer in zip(rows, records, answers, strict=True)
         ]
-        verdicts = limit_errors(graders.judge.judge(given), settings.max_error_share)
+        verdicts = limit_errors(graders.judge.judge(responses), settings.max_error_share)
         for row, verdict in zip(rows, verdicts, strict=True):
             row |= {"verdict": verdict.outcome, "score": verdict.score, "reason": verdict.reason}
         judged = [row for row in rows if row["verdict"] != "error"]
@@ -197,15 +197,21 @@ def _distance_from_reference(
     for row, logprob, reference_logprob in zip(rows, own, under, strict=True):
         row |= {"logprob": logprob, "reference_logprob": reference_logprob}
     prompts, lengths = _prompts(rows), [len(answer.ids) for answer in answers]
-    given = _sample(reference, problems, settings.reference_samples, sampling, seed, REFERENCE)
+    reference_completions = _sample(
+        reference, problems, settings.reference_samples, sampling, seed, REFERENCE
+    )
     repeated = [record for record in problems for _ in range(settings.reference_samples)]
-    usual = [
+    reference_rows = [
         answer_row(record.prompt_ids, completion.ids)
-        for record, completion in zip(repeated, given, strict=True)
+        for record, completion in zip(repeated, reference_completions, strict=True)
     ]
-    usual_lengths = [len(row.ids) for row in usual]
+    reference_lengths = [len(row.ids) for row in reference_rows]
     outside = out_of_distribution(
-        under, lengths, summed_logprobs(reference.model, usual, budget).tolist(), usual_lengths, prompts
+        under,
+        lengths,
+        summed_logprobs(reference.model, reference_rows, budget).tolist(),
+        reference_lengths,
+        prompts,
     )
     return {"kl": kl_from_reference(own, under, lengths, prompts), "out_of_distribution": outside}
 

@@ -125,7 +125,7 @@ def protected(key: str) -> Iterator[tuple[str, str, str]]:
 
 
 def same_text(text: str, key: str) -> bool:
-    """Whether a text equals the key, and is no attack."""
+    """Returns whether a text equals the key and so is not an attack."""
     return _bare(text) == _bare(key)
 
 

@@ -24,7 +24,7 @@ def faults(ids: Sequence[int], text: str, finished: bool, settings: DegeneratePa
 
 
 def loops(ids: Sequence[int], period: int, repeats: int, tokens: int) -> bool:
-    """Whether some sequence of at most `period` tokens occurs at least `repeats` times in a row, over at
+    """Returns whether a sequence of at most `period` tokens occurs at least `repeats` times in a row, over at
     least `tokens` tokens.
     """
     for step in range(1, min(period, len(ids) // repeats) + 1):

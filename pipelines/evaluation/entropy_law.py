@@ -67,7 +67,7 @@ class SizeLaw:
     intercept: float
 
     def at(self, size: float) -> float:
-        """The coefficient at `size` billions, > 0."""
+        """Returns the coefficient at `size` billions, > 0."""
         return self.slope * math.log(size) + self.intercept
 
 
@@ -186,8 +186,8 @@ def progress_at(steps: ArrayLike, values: ArrayLike, share: float) -> float:
 
 
 def pairs(rows: Sequence[Mapping[str, Any]], accuracy: str, window: int = WINDOW) -> Pairs:
-    """A curve's rows (`step`, `entropy` of an iteration, `accuracy` where it validated), in order -> a pair
-    for each validation.
+    """Returns the (entropy, accuracy) pairs of a curve's rows (`step`, `entropy` of an iteration, `accuracy`
+    where it validated), one for each validation.
 
     H is the mean over the `window` iterations ending at the validation (entropy.md U13; 1: that iteration's
     alone). An iteration samples with the weights before its update, so that mean lags the validated weights

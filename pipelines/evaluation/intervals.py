@@ -36,8 +36,8 @@ def share_of(right: Sequence[float], groups: Sequence[Hashable] | None = None) -
 def mean_of(
     values: Sequence[float], groups: Sequence[Hashable] | None = None, seed: int = 0
 ) -> dict[str, float | None]:
-    """{n, mean, low, high}: the percentile bootstrap over `groups` (each value its own where None); all None
-    but n for no values.
+    """Returns {n, mean, low, high} with the percentile bootstrap over `groups` (each value its own where
+    None); all but n are None for no values.
 
     ValueError for a value that is not finite: a mean over it would say nothing.
     """
@@ -59,7 +59,7 @@ def bootstrap(
     statistic: Callable[[list[Array], Array], Array],
     seed: int,
 ) -> tuple[float, float]:
-    """The middle 95 % of `statistic(sums of each column, number of rows)` over resampled groups.
+    """Returns the middle 95 % of `statistic(sums of each column, number of rows)` over resampled groups.
 
     columns: each (rows,). `statistic` sees (RESAMPLES,) arrays. The same rows and seed give the same
         interval.

@@ -94,12 +94,14 @@ def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | No
     verdicts = judge.judge([Response(trial.case, (), trial.text, True) for trial in tried])
     accepted = [verdict.outcome == "right" for verdict in verdicts]
     pairs = list(zip(tried, accepted, strict=True))
-    attacks = [(trial, said) for trial, said in pairs if not trial.acceptable]
-    goods = [(trial, said) for trial, said in pairs if trial.acceptable]
+    attacks = [(trial, verdict_right) for trial, verdict_right in pairs if not trial.acceptable]
+    goods = [(trial, verdict_right) for trial, verdict_right in pairs if trial.acceptable]
     tables: dict[str, dict[str, Any]] = {}
     for group, name in dict.fromkeys((trial.group, trial.name) for trial, _ in attacks):
         tables.setdefault(group, {})[name] = _accepts(
-            (trial, said) for trial, said in attacks if (trial.group, trial.name) == (group, name)
+            (trial, verdict_right)
+            for trial, verdict_right in attacks
+            if (trial.group, trial.name) == (group, name)
         )
     worst = max(
         ((rate["share"], name) for table in tables.values() for name, rate in table.items()),
@@ -159,9 +161,9 @@ def gate(agreement: Mapping[str, Any], attacked: Mapping[str, Any], limits: Gate
 
 def _accepts(pairs: Iterable[tuple[Trial, bool]]) -> dict[str, float]:
     pairs = list(pairs)
-    return share_of([said for _, said in pairs], [trial.case.id for trial, _ in pairs])
+    return share_of([accepted for _, accepted in pairs], [trial.case.id for trial, _ in pairs])
 
 
 def _rejects(pairs: Iterable[tuple[Trial, bool]]) -> dict[str, float]:
     pairs = list(pairs)
-    return share_of([not said for _, said in pairs], [trial.case.id for trial, _ in pairs])
+    return share_of([not accepted for _, accepted in pairs], [trial.case.id for trial, _ in pairs])

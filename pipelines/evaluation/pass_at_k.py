@@ -14,8 +14,8 @@ from pipelines.rollouts.counter import child_key, root_key
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """The chance that k of n samples, drawn without replacement, hold one of the `correct`: 1 - C(n - c, k) /
-    C(n, k).
+    """Returns the probability that k of n samples, drawn without replacement, contain one of the `correct`: 1
+    - C(n - c, k) / C(n, k).
     """
     if not 0 <= correct <= n or not 1 <= k <= n:
         raise ValueError(
@@ -25,8 +25,8 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 
 
 def mean_pass_at_k(counts: Sequence[tuple[int, int]], k: int) -> dict[str, float | None]:
-    """(n, correct) of each problem -> {n, mean, low, high}: the mean over problems, its interval by bootstrap
-    over them.
+    """Returns {n, mean, low, high} for the (n, correct) of each problem: the mean over problems, with its
+    bootstrap interval over them.
     """
     return mean_of([pass_at_k(n, correct, k) for n, correct in counts])
 

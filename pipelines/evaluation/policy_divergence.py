@@ -48,8 +48,8 @@ def out_of_distribution(
     own_lengths: Sequence[int],
     prompts: Sequence[str],
 ) -> dict[str, object]:
-    """The reference's summed log-probs of the policy's answers and of its `own` -> the share of the former
-    below the threshold.
+    """Returns the share of the policy's answers whose summed log-prob under the reference is below the
+    threshold that the reference's `own` answers give.
 
     -> {n, right, share, low, high, threshold (nats per token), quantile, reference_answers}; Wilson's
     interval over prompts.

@@ -115,8 +115,8 @@ def win_table(
 def win_tables(
     samples: Mapping[str, Sequence[AnswerRow]], judge: PairJudge, settings: WinsParams
 ) -> dict[str, Any]:
-    """Every match of the settings, from the first answer of each assessed model to each prompt -> {judge,
-    matches: [win_table, ...]}.
+    """Returns {judge, matches: [win_table, ...]}: every match of the settings, from the first answer of each
+    assessed model to each prompt.
 
     ValueError for a match that names a model without samples, or models without a prompt in common.
     """

@@ -60,13 +60,13 @@ def _refuse_tied(model: Any, targets: Sequence[str]) -> None:
 
 
 def present(model: Any) -> bool:
-    """Whether the model has adapters."""
+    """Returns whether the model has adapters."""
     return any(True for _ in _layers(model))
 
 
 def plain(layer: Any) -> Any:
-    """The layer below adapters that are merged or switched off; a layer without adapters, or with ones at
-    work, is itself.
+    """Returns the layer below adapters that are merged or switched off; a layer without adapters, or with
+    active ones, is returned itself.
     """
     return layer.base_layer if _adapted(layer) and layer.disable_adapters else layer
 
@@ -108,8 +108,8 @@ def merged(model: Any) -> Iterator[Any]:
 
 
 def plain_state(model: Any) -> dict[str, Tensor]:
-    """The state dict of the plain model that computes what `model` does now, under the names of a model
-    without adapters.
+    """Returns the state dict of the plain model that computes what `model` computes now, under the names of a
+    model without adapters.
     """
     state = {
         name.replace(".base_layer.", "."): tensor
@@ -124,7 +124,7 @@ def plain_state(model: Any) -> dict[str, Tensor]:
 
 
 def _layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """(name, layer) of every layer with an adapter."""
+    """Yields (name, layer) of every layer with an adapter."""
     for name, module in model.named_modules():
         if _adapted(module):
             yield name, module

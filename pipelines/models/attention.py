@@ -39,8 +39,8 @@ class AttentionBlock:
     _biases: dict[object, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def bias(self, dtype: torch.dtype) -> Tensor | None:
-        """(spans, 1, queries, keys): 0 where a query may look, -inf elsewhere; made once for all layers.
-        Never a row without a key.
+        """Returns (spans, 1, queries, keys): 0 where a query may attend, -inf elsewhere; computed once for
+        all layers. No row is without a key.
         """
         if self.offsets is None:
             return None
@@ -53,8 +53,8 @@ class AttentionBlock:
         return self._biases[dtype]
 
     def causal(self, groups: int, repeats: int) -> Tensor:
-        """(spans * groups or 1, queries * repeats, keys) float32: the same for plain products, whose rows are
-        the heads of one query, and the next query's.
+        """Returns the bias (spans * groups or 1, queries * repeats, keys) float32 for plain products, whose
+        rows are the heads of one query, then those of the next.
         """
         if (groups, repeats) not in self._biases:
             bias = self.bias(torch.float32)
@@ -91,7 +91,7 @@ class Gather:
         return cls(torch.from_numpy(index), tuple(back))
 
     def to(self, device: torch.device) -> Gather:
-        """The same gather with its indices on `device`."""
+        """Returns the same gather with its indices on `device`."""
         return Gather(
             self.index.to(device), tuple((rows.to(device), slots.to(device)) for rows, slots in self.back)
         )
@@ -133,7 +133,7 @@ class Layout:
     outputs: Gather
 
     def to(self, device: torch.device) -> Layout:
-        """The same layout with its indices on `device`."""
+        """Returns the same layout with its indices on `device`."""
         blocks = (
             AttentionBlock(b.spans, b.queries, b.keys, None if b.offsets is None else b.offsets.to(device))
             for b in self.blocks
@@ -190,7 +190,9 @@ def _attend_small(
     key: Tensor,
     value: Tensor,
 ) -> Tensor:
-    """The same by plain products: all heads that share a key head are rows of one."""
+    """Returns the same attention by plain matrix products, in which all heads that share a key head are rows
+    of one product.
+    """
     spans, queries, keys, repeats = block.spans, block.queries, block.keys, heads // groups
     width = query.shape[1] // heads
     query = (

@@ -80,7 +80,7 @@ class Chat:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], name: str) -> Chat:
-        """What `as_json` gave. TypeError for anything else."""
+        """Returns the chat that `as_json` gave. Raises TypeError for anything else."""
         lists = {"trims": tuple(value["trims"]), "examples": tuple(value["examples"])}
         return cls(ChatFacts(**{**value, **lists}), name)
 
@@ -105,15 +105,16 @@ class Chat:
         return Conversation((*turns[: len(system)], *shown, *turns[len(system) :]), conversation.tools)
 
     def text(self, conversation: Conversation) -> str:
-        """What the template writes, the generation prompt behind turns that do not end with the
-        assistant's.
+        """Returns the text that the template writes, with the generation prompt after turns that do not end
+        with the assistant's.
         """
         opened = self.with_opening(conversation)
         text: str = self._renderer.render([turn.message for turn in opened.turns], opened.tools, ())["whole"]
         return text
 
     def write(self, conversation: Conversation, loss: Loss = "last") -> Written:
-        """The text of all turns, the generation prompt behind them where the last is not the assistant's.
+        """Returns the text of all turns, followed by the generation prompt where the last one is not the
+        assistant's.
 
         Refused where the template refuses the turns, NotExact where an assistant's turn that is to be learnt
         cannot be told apart. Turns that `with_opening` put before are not learnt.
@@ -248,7 +249,9 @@ def _learn(
 
 
 def _opens(token: str, answered: str, asked: str) -> bool:
-    """Whether a token before the answer is one that opens turns: it stands before the question as well."""
+    """Returns whether a token before the answer is one that opens turns, since it stands before the question
+    as well.
+    """
     return token in answered[: answered.index(QUERY)] or token in asked
 
 

@@ -66,11 +66,11 @@ class Renderer:
         )
         line, code = _SHARED.exchange(request.encode() + b"\n", self.seconds * WALL)
         if not line.endswith(b"\n"):
-            what = (
+            failure = (
                 "did not end" if code in (-signal.SIGPROF, -signal.SIGKILL) else f"ended its process ({code})"
             )
             raise TemplateFault(
-                f"the chat template of {self.name} {what} within {self.seconds:g} s of processor time for "
+                f"the chat template of {self.name} {failure} within {self.seconds:g} s of processor time for "
                 f"one conversation: it loops "
                 "without end, or is no template of a chat; give another as template.jinja, or write "
                 "template.prompt out"
@@ -92,8 +92,8 @@ class Process:
         atexit.register(self.close)
 
     def exchange(self, line: bytes, seconds: float) -> tuple[bytes, int]:
-        """The reply to a line, and 0; less than a line and the exit status where the process ended, or was
-        ended after `seconds`.
+        """Returns the reply to a line, and 0; an incomplete line and the exit status where the process ended,
+        or was ended after `seconds`.
         """
         if os.getpid() != self._owner:  # after a fork the pipes belong to the parent
             self._process, self._owner, self._lock = None, os.getpid(), threading.Lock()
@@ -124,7 +124,7 @@ _SHARED = Process()
 
 
 def _line(process: subprocess.Popen[bytes], seconds: float) -> bytes:
-    """Up to the next line break; less where the process ends or stays away."""
+    """Returns the output up to the next line break; less where the process ends or does not answer."""
     assert process.stdout is not None
     parts: list[bytes] = []
     while not parts or not parts[-1].endswith(b"\n"):

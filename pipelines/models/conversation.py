@@ -125,7 +125,7 @@ class Conversation:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Conversation:
-        """What `as_json` gave. KeyError or TypeError for anything else."""
+        """Returns the conversation that `as_json` gave. Raises KeyError or TypeError for anything else."""
         turns = [
             Turn(
                 message["role"],

@@ -57,8 +57,8 @@ class ValueModel(nn.Module):
 
 
 def make(start: Any) -> ValueModel:
-    """A value model whose backbone is a copy of `start`'s; trained whole, adapters and frozen weights are for
-    the policy.
+    """Returns a value model whose backbone is a copy of `start`'s. All of it is trained; adapters and frozen
+    weights are for the policy only.
 
     The head of a reward model is copied too (dpo_vs_ppo.md 3.1), of an ensemble that of its first member.
     """

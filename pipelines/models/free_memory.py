@@ -10,8 +10,8 @@ SLACK = 0.1  # of the available memory is left to fragmentation and to what nobo
 
 
 def available(device: torch.device) -> int:
-    """Bytes that this process can still take: free memory of the GPU and of torch's own pool, or of the
-    machine and its control group.
+    """Returns the bytes that this process can still allocate: free memory of the GPU and of torch's pool, or
+    of the machine and its control group.
     """
     if device.type == "cuda":
         pooled = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -69,7 +69,7 @@ def _without_warnings() -> Iterator[None]:
 
 
 def load_tokenizer(source: OpenedSource, trust_remote_code: bool = False, **options: Any) -> Any:
-    """The fast tokenizer beside a model. Raises ValueError naming the file that is damaged."""
+    """Returns the fast tokenizer of a model. Raises ValueError, which names the damaged file."""
     from transformers import AutoTokenizer
 
     _check_texts(source)
@@ -164,39 +164,39 @@ def _check_report(report: Mapping[str, Any], source: OpenedSource) -> None:
     """`report`: transformers' own account of the loading, which knows tied weights."""
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     mismatched = sorted((name, tuple(file), tuple(model)) for name, file, model in report["mismatched_keys"])
-    wrong = []
+    faults = []
     if missing:
-        wrong.append(f"no weights for {_listed(missing)} (in {_weight_files(source)})")
+        faults.append(f"no weights for {_listed(missing)} (in {_weight_files(source)})")
     if mismatched:
         shapes = (
             f"{name} {list(file)} where {list(model)} is needed{_in_file(name, source)}"
             for name, file, model in mismatched
         )
-        wrong.append(f"weights of another shape: {_listed(shapes)}")
+        faults.append(f"weights of another shape: {_listed(shapes)}")
     if unexpected:
-        wrong.append(
+        faults.append(
             f"weights that the model does not have: "
             f"{_listed(name + _in_file(name, source) for name in unexpected)}"
         )
-    if wrong or report.get("error_msgs"):
+    if faults or report.get("error_msgs"):
         raise ValueError(
             f"{source.shown} does not hold the model that its config.json describes: "
-            f"{'; '.join(wrong) or report['error_msgs'][0]}. "
+            f"{'; '.join(faults) or report['error_msgs'][0]}. "
             "Fetch the files again, or correct config.json"
         )
 
 
 def check_finite(model: Any, source: OpenedSource) -> None:
     """ValueError that names the tensors which hold NaN or infinity, and their file."""
-    wrong = [
+    damaged = [
         f"{name}{_in_file(name, source)}"
         for name, tensor in model.state_dict().items()
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
     ]
-    if wrong:
+    if damaged:
         raise ValueError(
-            f"{source.shown} has weights that are NaN or infinite: {_listed(wrong)}; the file is damaged, or "
-            f"training diverged"
+            f"{source.shown} has weights that are NaN or infinite: {_listed(damaged)}; the file is damaged, "
+            f"or training diverged"
         )
 
 

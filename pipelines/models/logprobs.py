@@ -29,7 +29,7 @@ class TokenScores(NamedTuple):
 
 
 def entropy_of(logprobs: Tensor) -> Tensor:
-    """(..., V) log-probs -> (...) entropy in nats, with gradient; an impossible token (-inf) adds 0
+    """Returns (..., V) log-probs -> (...) entropy in nats, with gradient; an impossible token (-inf) adds 0
     (entropy.md 2.1, 4.6).
     """
     return -(logprobs.exp() * logprobs.clamp_min(torch.finfo(logprobs.dtype).min)).sum(-1)

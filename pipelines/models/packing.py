@@ -62,7 +62,7 @@ class Packed:
     lengths: list[int]
 
     def to(self, device: torch.device) -> Packed:
-        """The same micro-batch on `device`."""
+        """Returns the same micro-batch on `device`."""
         if self.ids.device == device:
             return self
         layout = self.layout.to(device) if self.layout else None
@@ -78,14 +78,16 @@ class Packed:
         )
 
     def states(self, backbone: Any) -> Tensor:
-        """(T or R*S, width): the last hidden states of `backbone`, a transformers model without its head."""
+        """Returns (T or R*S, width): the last hidden states of `backbone`, a transformers model without its
+        head.
+        """
         return backbone(
             input_ids=self.ids, use_cache=False, **self._arguments(backbone)
         ).last_hidden_state.flatten(0, 1)
 
     def _arguments(self, backbone: Any) -> dict[str, Any]:
-        """What a transformers forward needs besides ids. Padding needs nothing: no real token looks at what
-        follows it.
+        """Returns the arguments of a transformers forward besides the ids. Padding needs none: no real token
+        attends to what follows it.
         """
         if self.layout is None:
             return {}
@@ -96,8 +98,8 @@ class Packed:
 
 
 def can_share(model: Any) -> bool:
-    """Whether the model takes packed spans: its layers hand unknown arguments down to the attention function,
-    and no window is cut.
+    """Returns whether the model supports packed spans: its layers pass unknown arguments on to the attention
+    function, and it has no attention window.
     """
     config = model.config
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
@@ -222,8 +224,8 @@ def cut(rows: Sequence[PackableRow], budget: int, shared: bool = True) -> list[l
 
 
 def _split(rows: Sequence[PackableRow], members: list[int], budget: int) -> list[tuple[int, list[int]]]:
-    """A family -> (distinct tokens, rows) of parts within the budget; a walk down its tree keeps relatives
-    together.
+    """Returns the (distinct tokens, rows) of a family's parts within the budget; walking down its tree keeps
+    relatives together.
     """
     numbers: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
     walk = []

@@ -34,7 +34,7 @@ class Placement:
         return cls(place, {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype])
 
     def autocast(self) -> AbstractContextManager:
-        """The context that every forward runs in."""
+        """Returns the context manager that every forward pass runs in."""
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
 
     def synchronize(self) -> None:

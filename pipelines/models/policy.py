@@ -20,7 +20,9 @@ from pipelines.sources.opening import OpenedSource, Opener
 
 
 def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
-    """A model with random float32 weights that depend on `seed` alone; its vocabulary is the tokenizer's."""
+    """Returns a model with random float32 weights that depend on `seed` alone, with the tokenizer's
+    vocabulary.
+    """
     shape: dict[str, Any] = {
         "vocab_size": tokens.vocab_size,
         "hidden_size": architecture.hidden_size,
@@ -42,7 +44,7 @@ def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
 
 
 def fetch(base: BaseParams, tokens: Tokens, seed: int, open_source: Opener, trust_remote_code: bool) -> Any:
-    """A pretrained model, float32, checked against its tokenizer.
+    """Returns a pretrained model in float32, after checking it against its tokenizer.
 
     Raises SourceError (nothing there, not reachable offline, changed), ValueError (not loadable strictly,
     vocabulary does not fit).
@@ -90,8 +92,8 @@ def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
 def load(
     folder: str | Path, tokens: Tokens | None = None, trust_remote_code: bool = False
 ) -> tuple[Any, Tokens]:
-    """The model and the tokens of a folder that `save` wrote. With `tokens`, a differing contract is an error
-    naming both places.
+    """Returns the model and the tokens of a folder that `save` wrote. With `tokens`, a different tokenizer is
+    an error that names both folders.
     """
     from transformers import AutoModelForCausalLM
 
@@ -112,7 +114,9 @@ def load(
 
 
 def _ends(tokens: Tokens) -> int | list[int]:
-    """What ends a response, as a configuration writes it: EOS, or a list with it first."""
+    """Returns the ids that end a response, as a configuration writes them: EOS, or a list that begins with
+    it.
+    """
     return tokens.eos_id if len(tokens.stop_ids) == 1 else list(tokens.stop_ids)
 
 

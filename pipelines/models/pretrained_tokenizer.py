@@ -84,7 +84,7 @@ def _choose_pad(loaded: Any, params: PretrainedTokenizer, shown: str) -> None:
 
 
 def _chat_source(loaded: Any, id: str) -> str:
-    """The template as Jinja text; of several named ones the one that transformers takes by default."""
+    """Returns the template as Jinja text; of several named ones the default of transformers."""
     if not loaded.chat_template:
         raise ValueError(
             f"template.chat: the tokenizer {id} has no chat template; set chat: false and write the prompt "
@@ -95,5 +95,7 @@ def _chat_source(loaded: Any, id: str) -> str:
 
 
 def _specials(loaded: Any) -> dict[str, str]:
-    """What transformers gives a template beside the turns: bos_token, eos_token and the like."""
+    """Returns the variables that transformers passes to a template besides the turns: bos_token, eos_token
+    and the like.
+    """
     return {name: str(token) for name, token in loaded.special_tokens_map.items() if isinstance(token, str)}

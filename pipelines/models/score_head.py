@@ -48,8 +48,8 @@ class RewardEnsemble(nn.Module):
 
 
 def make(model: Any, seed: int) -> Any:
-    """A reward model whose backbone is a copy of the policy `model`'s, adapters merged; the head's small
-    weights depend on `seed` alone.
+    """Returns a reward model whose backbone is a copy of the policy `model`'s with merged adapters; the
+    head's small weights depend on `seed` alone.
 
     ValueError for an architecture that transformers has no sequence classifier for, or whose classifier is no
     linear map of the last state.
@@ -88,8 +88,8 @@ def add_adapters(model: Any, settings: AdapterParams, seed: int) -> Any:
 
 
 def score_ends(model: Any, rows: Sequence[PackableRow]) -> Tensor:
-    """(R,) float32: the score after each row's last token, with gradient; that of an ensemble is its members'
-    mean.
+    """Returns (R,) float32 with gradient: the score after each row's last token; of an ensemble the mean of
+    its members.
     """
     if isinstance(model, RewardEnsemble):
         return score_members(model, rows).mean(0)
@@ -100,8 +100,8 @@ def score_ends(model: Any, rows: Sequence[PackableRow]) -> Tensor:
 
 
 def score_members(model: Any, rows: Sequence[PackableRow]) -> Tensor:
-    """(E, R) float32: each member's `score_ends`; (1, R) of a single model. Their spread tells how far the
-    mean is to be trusted.
+    """Returns (E, R) float32: each member's `score_ends`; (1, R) of a single model. Their spread measures the
+    uncertainty of the mean.
     """
     members = model.members if isinstance(model, RewardEnsemble) else [model]
     return torch.stack([score_ends(member, rows) for member in members])
@@ -118,8 +118,8 @@ def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
 
 
 def load(folder: str | Path, trust_remote_code: bool = False) -> tuple[Any, Tokens]:
-    """The model or ensemble that `save` wrote, and its tokens. ValueError unless it has one score,
-    FileNotFoundError without one.
+    """Returns the model or ensemble that `save` wrote, and its tokens. Raises ValueError unless it has one
+    score, FileNotFoundError without a model.
     """
     members = list(_members(Path(folder)))
     if not members:
@@ -155,7 +155,7 @@ def _load(folder: Path, trust_remote_code: bool) -> tuple[Any, Tokens]:
 
 
 def _head(model: Any) -> Any:
-    """The map from the last hidden state to the score."""
+    """Returns the map from the last hidden state to the score."""
     head = getattr(model, "score", None)
     if not isinstance(head, nn.Linear):
         raise ValueError(

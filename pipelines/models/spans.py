@@ -28,8 +28,8 @@ class Spans:
         self._known: dict[tuple[int, tuple[int, ...]], int] = {}
 
     def add(self, pieces: Sequence[tuple[int, ...]]) -> int:
-        """The span that ends the path of `pieces`, made with those before it where they are new. An empty
-        piece is passed over.
+        """Returns the span at the end of the path `pieces`, and adds the spans of the path that are new.
+        Empty pieces are skipped.
         """
         span = -1
         for piece in pieces:
@@ -38,7 +38,7 @@ class Spans:
         return span
 
     def tokens(self, span: int) -> Any:
-        """The places of the span's own tokens."""
+        """Returns the span's own tokens."""
         return self.paths[span][self.context[span] :]
 
     def _child(self, parent: int, ids: tuple[int, ...]) -> int:
@@ -54,7 +54,7 @@ class Spans:
 
 
 def lay_out(spans: Spans) -> Layout:
-    """The blocks of all spans, and the way of their tokens into them and back."""
+    """Returns the blocks of all spans, and the indices that move their tokens into the blocks and back."""
     blocks: list[AttentionBlock] = []
     queries: list[Any] = []
     keys: list[Any] = []
@@ -96,8 +96,8 @@ def lay_out(spans: Spans) -> Layout:
 
 
 def _blocks(spans: Spans) -> list[list[int]]:
-    """The spans of each block: like shapes together, so that few slots are padding, and those without context
-    apart from the others.
+    """Returns the spans of each block: similar shapes together, so that little is padding, and spans without
+    context apart from the others.
     """
     shapes = [(len(path), len(ids)) for path, ids in zip(spans.paths, spans.ids, strict=True)]
     blocks: list[list[int]] = []

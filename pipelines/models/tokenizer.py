@@ -163,8 +163,8 @@ class Tokens:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def reason_against(self, text: str) -> str | None:
-        """Why `text` cannot be encoded faithfully, or None: it spells a special token, or has a character
-        without a token.
+        """Returns why `text` cannot be encoded faithfully, or None: it spells a special token, or has a
+        character without a token.
         """
         if not text.isascii() and (lone := LONE_SURROGATE.search(text)):
             return f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has"
@@ -186,15 +186,17 @@ class Tokens:
             raise ValueError(f"text {text[:60]!r} {reason}")
 
     def encode_prompt(self, text: str) -> list[int]:
-        """The question with the template around it. ValueError when `text` spells a special token or cannot
-        be encoded.
+        """Returns the ids of the question with the template around it. Raises ValueError when `text` spells a
+        special token or cannot be encoded.
         """
         self._check(text)
         ids = self._ids(self.template.prompt(self._trimmed(text, 0)))
         return [self.bos_id, *ids] if self.template.bos and self.bos_id is not None else ids
 
     def encode_response(self, text: str) -> list[int]:
-        """A demonstration, with `end_id` at its end. ValueError as for `encode_prompt`."""
+        """Returns the ids of a demonstration, with `end_id` at the end. Raises ValueError as `encode_prompt`
+        does.
+        """
         self._check(text)
         written = self.template.response(self._trimmed(text, 2))
         if self._anchor:
@@ -212,16 +214,16 @@ class Tokens:
         return text.rstrip() if right else text
 
     def encode_text(self, text: str) -> list[int]:
-        """The text alone, without a template and without special tokens. ValueError as for
-        `encode_prompt`.
+        """Returns the ids of the text alone, without a template and special tokens. Raises ValueError as
+        `encode_prompt` does.
         """
         self._check(text)
         return self._ids(text)
 
     def encode_conversation(self, conversation: Conversation, loss: Loss = "last") -> Encoded:
-        """The turns as the chat template writes them. ValueError as for `encode_prompt`, or where the
-        template refuses them or does not show which tokens are the assistant's; it has no meaning without a
-        chat template.
+        """Returns the ids of the turns as the chat template writes them. Raises ValueError as `encode_prompt`
+        does, and where the template refuses them or does not mark the assistant's tokens. It needs a chat
+        template.
         """
         if self.chat is None:
             raise ValueError("template.chat is false: a conversation needs a chat template")
@@ -232,8 +234,8 @@ class Tokens:
         return self.encode_written(self.chat.write(conversation, loss))
 
     def encode_written(self, written: Written) -> Encoded:
-        """Ids of what a chat template wrote, and which of them are learnt. NotExact where a token lies across
-        the border of a turn.
+        """Returns the ids of a text that a chat template wrote, and which of them are trained on. Raises
+        NotExact where a token crosses the border of a turn.
         """
         ids: list[int] = []
         places = {0: 0}
@@ -289,17 +291,17 @@ class Tokens:
             return
         both = ((key, self.facts.get(key), other.facts.get(key)) for key in (*REQUIRED, *CHAT))
         different = [
-            f"{key} {mine!r:.200} against {theirs!r:.200}" for key, mine, theirs in both if mine != theirs
+            f"{key} {own!r:.200} against {others!r:.200}" for key, own, others in both if own != others
         ]
-        what = "; ".join(different) or "the vocabulary or merges"
+        difference = "; ".join(different) or "the vocabulary or merges"
         raise ValueError(
-            f"{where}: {self.folder} and {other.folder} hold different tokenizers: {what}. Build the later "
-            f"one again"
+            f"{where}: {self.folder} and {other.folder} hold different tokenizers: {difference}. Build the "
+            f"later one again"
         )
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """A tokenizer.json. ValueError names the file where it cannot be read."""
+    """Returns a tokenizer.json. Raises ValueError, which names the file, where it cannot be read."""
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception for a file that it cannot read
@@ -309,7 +311,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 
 def byte_symbols() -> dict[str, int]:
-    """The printable character that byte-level tokenizers use for each byte (GPT-2's table)."""
+    """Returns the printable character that byte-level tokenizers use for each byte (GPT-2's table)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {
@@ -327,7 +329,7 @@ def facts_of(
     chat: Chat | None = None,
     end_id: int | None = None,
 ) -> dict[str, Any]:
-    """What tokens.json holds; `chat` and `end_id` only where there is a chat template."""
+    """Returns the content of tokens.json; `chat` and `end_id` only with a chat template."""
     return {
         "template": asdict(template),
         "template_digest": template.digest,

@@ -22,9 +22,9 @@ PAD = "<|pad|>"
 def resolve_chat(
     template: TemplateParams, source: str, name: str, specials: Mapping[str, str], tokenizer: Tokenizer
 ) -> tuple[Template, Chat]:
-    """The texts around a question and its answer, and what was learnt of the chat template `source` of
-    `name`. `specials`: what it is given under bos_token, eos_token and the like. TemplateFault names what it
-    cannot do.
+    """Returns the texts around a question and its answer, and the facts about the chat template `source` of
+    `name`. `specials`: its variables bos_token, eos_token and the like. Raises TemplateFault, which names
+    what the template cannot do.
     """
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     examples = [text for example in template.examples for text in (example.question, example.answer)]

@@ -54,7 +54,9 @@ def make_tokens(
 
 
 def _texts(template: TemplateParams, pairs: Iterable[tuple[str, str | None]]) -> Iterator[str]:
-    """What the model will read and write, cut where special tokens stand, for no merge may cross one."""
+    """Yields the texts that the model will read and write, cut at special tokens, which no merge may
+    cross.
+    """
     resolved = Template.of(template.prompt, template.response)
     cut = re.compile("|".join(map(re.escape, SPECIALS)))
     texts = (

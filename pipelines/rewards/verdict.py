@@ -22,17 +22,17 @@ class Verdict:
 
 
 def right(reason: str = "") -> Verdict:
-    """A right verdict with score 1."""
+    """Returns a right verdict with score 1."""
     return Verdict("right", 1.0, reason)
 
 
 def wrong(reason: str) -> Verdict:
-    """A wrong verdict with score 0."""
+    """Returns a wrong verdict with score 0."""
     return Verdict("wrong", 0.0, reason)
 
 
 def error(reason: str) -> Verdict:
-    """A verdict on a response that cannot be judged. Score 0, used only where the settings count errors as
-    wrong.
+    """Returns a verdict on a response that cannot be judged. Score 0, used only where the settings count
+    errors as wrong.
     """
     return Verdict("error", 0.0, reason)

@@ -20,7 +20,7 @@ _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def mix(value: int) -> int:
-    """A 64-bit bijection whose output bits each depend on all input bits."""
+    """Returns a 64-bit bijection whose output bits each depend on all input bits."""
     value &= _MASK
     value = ((value ^ (value >> 30)) * _FIRST) & _MASK
     value = ((value ^ (value >> 27)) * _SECOND) & _MASK
@@ -28,19 +28,19 @@ def mix(value: int) -> int:
 
 
 def root_key(seed: int, iteration: int, prompt: str) -> int:
-    """The key of a prompt's root. `iteration` may be any integer; evaluations use negative ones."""
+    """Returns the key of a prompt's root. `iteration` may be any integer; evaluations use negative ones."""
     return int.from_bytes(
         blake2b(f"{seed}\x00{iteration}\x00{prompt}".encode(), digest_size=8).digest(), "little"
     )
 
 
 def child_key(key: int, index: int) -> int:
-    """The key of the `index`-th continuation of the node with `key`."""
+    """Returns the key of the `index`-th continuation of the node with `key`."""
     return mix(key + (index + 1) * _GOLDEN)
 
 
 def state_key(key: int, ids: Sequence[int]) -> int:
-    """The key of side rollouts from the state that the tokens `ids` lead to from the node with `key`.
+    """Returns the key of side rollouts from the state that the tokens `ids` lead to from the node with `key`.
 
     A hash of its own, so that their keys are none of the node's children; it depends on the tokens alone, not
     on which sample has them.

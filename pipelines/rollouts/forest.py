@@ -154,12 +154,12 @@ class Forest:
         return {node: leaf for leaf in self.leaves(side=False) for node in self.path(leaf)}
 
     def estimates(self, state: State) -> list[int]:
-        """The side rollouts that estimate the value of `state`, [] when there are none."""
+        """Returns the side rollouts that estimate the value of `state`, [] when there are none."""
         return self._sides.get(self.alias.get(state, state), [])
 
     def children(self) -> Iterator[tuple[int, int, list[int]]]:
-        """(tree, parent, its children) for every prompt (parent -1) and every segment that was continued;
-        side rollouts left out.
+        """Yields (tree, parent, its children) for every prompt (parent -1) and every segment that was
+        continued, without side rollouts.
         """
         families: dict[State, list[int]] = {}
         for index, node in enumerate(self.nodes):

@@ -1,1 +1,1 @@
-"""What comes from outside: models, tokenizers and data by path, Hugging Face id or installed package."""
+"""Outside sources: models, tokenizers and data by path, Hugging Face id or installed package."""

@@ -21,17 +21,17 @@ BLOCK = 1 << 22
 
 
 class SourceError(ValueError):
-    """A source cannot be used as it is: gone, changed, damaged. The message names the file and the way
-    out.
+    """A source cannot be used: it is missing, changed or damaged. The message names the file and what to
+    do.
     """
 
 
 class SourceDamaged(SourceError):
-    """The bytes are there and are not the right ones."""
+    """The bytes exist but differ from the recorded ones."""
 
 
 class Digest(NamedTuple):
-    """sha256 is the hub's own kind of digest, md5 DVC's; size in bytes."""
+    """The digests of a file: `sha256` as the hub uses it, `md5` as DVC does; `size` in bytes."""
 
     sha256: str
     md5: str
@@ -50,7 +50,7 @@ class Manifest:
 
     @property
     def shown(self) -> str:
-        """For people."""
+        """The source as text for people."""
         if "hub" in self.source:
             return f"{self.source['hub']}@{self.source['commit'][:12]}"
         return str(
@@ -60,23 +60,25 @@ class Manifest:
 
     @property
     def pin(self) -> dict[str, Any]:
-        """What others must find too: {"commit" or "version", "files": {name: sha256}}."""
-        known = {key: self.source[key] for key in ("commit", "version") if key in self.source}
-        return {**known, "files": {name: digest.sha256 for name, digest in sorted(self.files.items())}}
+        """The pinned facts: {"commit" or "version", "files": {name: sha256}}."""
+        version = {key: self.source[key] for key in ("commit", "version") if key in self.source}
+        return {**version, "files": {name: digest.sha256 for name, digest in sorted(self.files.items())}}
 
     def check(self, pin: Mapping[str, Any]) -> None:
-        """SourceError that names the files whose bytes are not the pinned ones, or that are not there."""
+        """Raises SourceDamaged, which names the files whose bytes differ from the pinned ones, and missing
+        and new files.
+        """
         files = pin["files"]
-        wrong = [f"{name} is not there" for name in files if name not in self.files]
-        wrong += [
+        faults = [f"{name} is not there" for name in files if name not in self.files]
+        faults += [
             f"{name} has other bytes"
             for name, digest in self.files.items()
             if files.get(name, digest.sha256) != digest.sha256
         ]
-        wrong += [f"{name} is new" for name in self.files if name not in files]
-        if wrong:
+        faults += [f"{name} is new" for name in self.files if name not in files]
+        if faults:
             raise SourceDamaged(
-                f"{self.shown} is not what was first taken in under this name: {'; '.join(wrong[:8])}"
+                f"{self.shown} is not what was first taken in under this name: {'; '.join(faults[:8])}"
             )
 
     def text(self) -> str:
@@ -84,7 +86,7 @@ class Manifest:
         return json.dumps({**asdict(self), "files": files}, indent=1, sort_keys=True) + "\n"
 
     def write(self, path: Path) -> None:
-        """Whole or not at all."""
+        """Write the file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.write_text(self.text(), "utf-8")
@@ -92,7 +94,7 @@ class Manifest:
 
 
 def read(path: Path) -> Manifest:
-    """SourceError where the file is missing or damaged."""
+    """Returns the manifest in a file. Raises SourceError where it is missing or damaged."""
     try:
         row = json.loads(path.read_text("utf-8"))
         return Manifest(
@@ -109,7 +111,7 @@ def read(path: Path) -> Manifest:
 
 
 def digest(path: Path) -> Digest:
-    """Of a file's bytes, read once."""
+    """Returns the digests of a file, which is read once."""
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with open(path, "rb", buffering=0) as stream:
         while block := stream.read(BLOCK):
@@ -120,17 +122,15 @@ def digest(path: Path) -> Digest:
 
 
 def differences(manifest: Manifest, folder: Path) -> dict[str, str]:
-    """{file: what is wrong} of the manifest's files that `folder` does not hold as they were digested; every
-    byte is read.
-    """
-    found = {}
-    for name, known in manifest.files.items():
+    """Returns {file: what is wrong} for the manifest's files that differ in `folder`; every byte is read."""
+    changes = {}
+    for name, digest in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            found[name] = "is missing"
-        elif path.stat().st_size != known.size or _sha256(path) != known.sha256:
-            found[name] = "changed"
-    return found
+            changes[name] = "is missing"
+        elif path.stat().st_size != digest.size or _sha256(path) != digest.sha256:
+            changes[name] = "changed"
+    return changes
 
 
 def _sha256(path: Path) -> str:

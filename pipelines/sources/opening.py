@@ -1,5 +1,5 @@
-"""Take a source in (digest what is used), and open it again: the very bytes that were digested, or an error
-that names the file.
+"""Recording a source (digesting its files), and opening it again: with exactly the recorded bytes, or with an
+error that names the file.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pipelines.sources.source_params import COMMIT, Kind, Reference, Source
 
 @dataclass(frozen=True)
 class OpenedSource:
-    """A folder with just the digested files, to be loaded from; `gguf` is the name of the .gguf file where
-    the weights are in one.
+    """A folder with just the digested files. `gguf`: the name of the .gguf file that holds the weights, if
+    there is one.
     """
 
     folder: Path
@@ -28,7 +28,7 @@ class OpenedSource:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `from_pretrained` is told beside the folder."""
+        """The arguments of `from_pretrained` besides the folder."""
         return {"local_files_only": True} | ({} if self.gguf is None else {"gguf_file": self.gguf})
 
 
@@ -37,50 +37,50 @@ Opener = Callable[[str | Source, Kind, str | None], AbstractContextManager[Opene
 
 
 def take(source: Source, kind: Kind, offline: bool, commit: str | None = None) -> Manifest:
-    """Find (or fetch) a source and digest the files that are used."""
-    place = find(source, kind, offline, commit)
-    return Manifest(kind, place.facts, {name: digest(place.folder / name) for name in place.names})
+    """Find (or fetch) a source and digest the files that are used. Returns its manifest."""
+    location = find(source, kind, offline, commit)
+    return Manifest(kind, location.facts, {name: digest(location.folder / name) for name in location.names})
 
 
 @contextmanager
 def opened(
     manifest: Manifest, offline: bool, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[OpenedSource]:
-    """Every byte is compared with the manifest first. SourceError names the files that differ. `say` hears of
-    a branch that moved.
+    """Yields the source after comparing every byte with the manifest. Raises SourceError, which names the
+    files that differ. `say` is told of a branch that has moved.
     """
-    place = again(manifest, offline)
-    if wrong := differences(manifest, place.folder):
-        shown = ", ".join(f"{name} {what}" for name, what in list(wrong.items())[:8])
+    location = again(manifest, offline)
+    if changes := differences(manifest, location.folder):
+        shown = ", ".join(f"{name} {change}" for name, change in list(changes.items())[:8])
         raise SourceError(
-            f"{manifest.shown}: {shown} since it was taken in ({place.folder}); {_way_out(manifest)}"
+            f"{manifest.shown}: {shown} since it was taken in ({location.folder}); {_way_out(manifest)}"
         )
     _tell_moved(manifest, offline, say)
-    with _view(place.folder, tuple(manifest.files), manifest.shown, manifest.kind) as found:
-        yield found
+    with _view(location.folder, tuple(manifest.files), manifest.shown, manifest.kind) as source:
+        yield source
 
 
 def again(manifest: Manifest, offline: bool) -> Place:
-    """Where the files of a manifest should lie now."""
+    """Returns the present place of a manifest's files."""
     facts = manifest.source
-    known = {key: facts[key] for key in ("path", "hub", "revision", "package", "file") if key in facts}
+    fields = {key: facts[key] for key in ("path", "hub", "revision", "package", "file") if key in facts}
     files = {"files": exactly(manifest.files)} if "hub" in facts else {}
-    return find(Source(**known, **files), manifest.kind, offline, facts.get("commit"))  # type: ignore[arg-type]
+    return find(Source(**fields, **files), manifest.kind, offline, facts.get("commit"))  # type: ignore[arg-type]
 
 
 @contextmanager
 def unrecorded(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[OpenedSource]:
-    """An `Opener` of what is at hand, for whoever keeps no record: it is opened as it is."""
+    """Yields a source as it is on this machine, without a manifest."""
     source = Reference(value, kind, revision).source(Path())
-    place = find(source, kind, offline=True)
-    with _view(place.folder, place.names, source.shown, kind) as found:
-        yield found
+    location = find(source, kind, offline=True)
+    with _view(location.folder, location.names, source.shown, kind) as opened_source:
+        yield opened_source
 
 
 @contextmanager
 def _view(folder: Path, names: tuple[str, ...], shown: str, kind: Kind) -> Iterator[OpenedSource]:
-    """Links to the files that were digested: a library that looks for more in the folder finds nothing
-    else.
+    """Yields a folder of links to the digested files, so that a library which looks for more files finds
+    none.
     """
     gguf = [name for name in names if name.endswith(".gguf") and kind != "data"]
     if len(gguf) > 1 or (gguf and any(name.endswith(".safetensors") for name in names)):

@@ -1,4 +1,4 @@
-"""Where the files of a source lie on this machine: a folder, the snapshot of a Hugging Face id, an installed
+"""The files of a source on this machine: a folder, the snapshot of a Hugging Face id, or an installed
 package's folder.
 """
 
@@ -37,7 +37,7 @@ NO_DATA = (*OTHER_WEIGHTS, "*.py", "*.png", "*.jpg", "*.pdf")
 
 
 class Place(NamedTuple):
-    """`folder` and the names of the used files in it; `facts` are what a manifest says of the source."""
+    """`folder` and the names of the used files in it. `facts`: the manifest's description of the source."""
 
     folder: Path
     names: tuple[str, ...]
@@ -45,8 +45,8 @@ class Place(NamedTuple):
 
 
 def find(source: Source, kind: Kind, offline: bool, commit: str | None = None) -> Place:
-    """SourceError naming what is not there. `commit`: the one that a Hugging Face id without a commit is
-    pinned to.
+    """Returns the place of a source. Raises SourceError, which names what is missing. `commit`: the pinned
+    commit of a Hugging Face id without one.
     """
     if source.path is not None:
         return _path(source.path, kind)
@@ -58,8 +58,8 @@ def _path(text: str, kind: Kind) -> Place:
     if path.is_file():
         return Place(path.parent, (path.name,), {"path": text})
     if not path.is_dir():
-        what = f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else "missing"
-        raise SourceError(f"{text} is {what}; bring it back, or correct the path in params.yaml")
+        fault = f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else "missing"
+        raise SourceError(f"{text} is {fault}; bring it back, or correct the path in params.yaml")
     names = used(list(_below(path)), kind)
     if not names:
         raise SourceError(f"{text} holds no file that a {kind} is made of")
@@ -67,9 +67,7 @@ def _path(text: str, kind: Kind) -> Place:
 
 
 def _below(folder: Path) -> Iterable[str]:
-    """Relative names of the files; hidden ones are nobody's model. A link to nothing is an error, not a file
-    less.
-    """
+    """Yields the relative names of the files, without hidden ones. Raises SourceError for a dangling link."""
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
         for name in names:
@@ -84,19 +82,19 @@ def _below(folder: Path) -> Iterable[str]:
 
 
 def used(names: Iterable[str], kind: Kind, files: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Of a source's files those that count: what `files` says, else all that is no weights of a format that
-    is never opened.
+    """Returns the files of a source that count: those that `files` names, else all but weights in formats
+    that are never opened.
     """
     skipped = NO_DATA if kind == "data" else (*OTHER_WEIGHTS, *(WEIGHTS if kind == "tokenizer" else ()))
-    found = [name for name in names if (_matches(name, files) if files else not _matches(name, skipped))]
+    selected = [name for name in names if (_matches(name, files) if files else not _matches(name, skipped))]
     # a folder with nothing but a .gguf file, which holds its tokenizer too
-    if kind == "tokenizer" and not found:
-        found = [name for name in names if name.endswith(".gguf")]
-    return tuple(sorted(found))
+    if kind == "tokenizer" and not selected:
+        selected = [name for name in names if name.endswith(".gguf")]
+    return tuple(sorted(selected))
 
 
 def exactly(names: Iterable[str]) -> tuple[str, ...]:
-    """Patterns for a source's `files` that match these names only."""
+    """Returns patterns for a source's `files` that match these names only."""
     return tuple(glob.escape(name) for name in names)
 
 
@@ -105,24 +103,26 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _package(source: Source) -> Place:
-    name, wanted = str(source.package), str(source.file)
+    name, file_name = str(source.package), str(source.file)
     try:
-        found = metadata.distribution(name)
+        distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         raise SourceError(
-            f"the package {name}, whose {wanted} is asked for, is not installed; pip install {name}"
+            f"the package {name}, whose {file_name} is asked for, is not installed; pip install {name}"
         ) from None
-    files = [file for file in found.files or [] if f"/{file.as_posix()}".endswith(f"/{wanted}")]
+    files = [file for file in distribution.files or [] if f"/{file.as_posix()}".endswith(f"/{file_name}")]
     if len(files) != 1:
         several = ", ".join(file.as_posix() for file in files[:5])
         raise SourceError(
-            f"the package {name} {found.version} has "
-            f"{f'several files {wanted}: {several}' if files else f'no file {wanted}'}"
+            f"the package {name} {distribution.version} has "
+            f"{f'several files {file_name}: {several}' if files else f'no file {file_name}'}"
         )
-    path = Path(str(found.locate_file(files[0])))
+    path = Path(str(distribution.locate_file(files[0])))
     if not path.is_file():
         raise SourceError(f"{path} of the package {name} is missing; install the package again")
-    return Place(path.parent, (path.name,), {"package": name, "version": found.version, "file": wanted})
+    return Place(
+        path.parent, (path.name,), {"package": name, "version": distribution.version, "file": file_name}
+    )
 
 
 # -- the Hugging Face hub ------------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ def _ignored(kind: Kind) -> list[str]:
 
 
 def _check_blob(path: Path) -> None:
-    """The hub's cache names a file's bytes by their digest: sha256 of large files, git's sha1 of the
-    others.
+    """Raises SourceDamaged where a file differs from its name in the hub's cache: the sha256 of large files,
+    git's sha1 of others.
     """
     name, size = path.resolve().name, path.stat().st_size
     if len(name) not in (40, 64) or set(name) - set("0123456789abcdef"):
@@ -203,7 +203,7 @@ def _check_blob(path: Path) -> None:
 
 
 def commit_of(id: str, revision: str, kind: Kind) -> str | None:
-    """Where a branch or tag is now by the hub; None when it cannot be asked."""
+    """Returns the hub's present commit of a branch or tag; None when the hub cannot be asked."""
     from huggingface_hub import HfApi
 
     try:

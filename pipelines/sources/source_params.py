@@ -1,5 +1,5 @@
-"""What comes from outside: a model, a tokenizer or data by a path, a Hugging Face id, or a file of an
-installed Python package.
+"""Parameters that name outside sources: a model, a tokenizer or data by a path, a Hugging Face id, or a file
+of an installed Python package.
 
 A field of a parameter record that names such a thing carries the mark `Outside(kind)`; whoever holds the
 record can then list them all, and each becomes a stage `source@NAME` that digests the bytes
@@ -60,7 +60,7 @@ class Source(Settings):
 
     @property
     def shown(self) -> str:
-        """For people."""
+        """The source as text for people."""
         if self.hub:
             return f"{self.hub}@{self.revision or 'main'}"
         return str(self.path) if self.path else f"{self.package}:{self.file}"
@@ -71,7 +71,7 @@ Named = Annotated[str, Field(min_length=1)] | Source
 
 @dataclass(frozen=True)
 class Outside:
-    """Marks a field of type `Named`; a field `revision` beside it belongs to a Hugging Face id written as a
+    """Marks a field of type `Named`. A field `revision` beside it belongs to a Hugging Face id written as a
     string.
     """
 
@@ -80,7 +80,7 @@ class Outside:
 
 @dataclass(frozen=True)
 class Reference:
-    """One field's value. Two fields with equal values mean one source."""
+    """One field's value. Two fields with equal values name one source."""
 
     value: str | Source
     kind: Kind
@@ -88,44 +88,44 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Of the stage source@NAME and of the manifest: readable, and different for whatever may be different
-        bytes.
+        """The name of the stage source@NAME and of the manifest: readable, and different wherever the bytes
+        may differ.
         """
-        said = (
+        text = (
             self.value if isinstance(self.value, str) else self.value.model_dump_json(exclude_defaults=True)
         )
-        digest = hashlib.sha256(f"{said}\0{self.revision}\0{self.kind}".encode()).hexdigest()[:6]
-        place = (
-            said
+        digest = hashlib.sha256(f"{text}\0{self.revision}\0{self.kind}".encode()).hexdigest()[:6]
+        label = (
+            text
             if isinstance(self.value, str)
             else self.value.path or self.value.hub or self.value.file or ""
         )
-        word = re.sub(r"[^A-Za-z0-9]+", "-", Path(place).name).strip("-") or self.kind
+        word = re.sub(r"[^A-Za-z0-9]+", "-", Path(label).name).strip("-") or self.kind
         return f"{word}-{'' if self.kind == 'model' else self.kind + '-'}{digest}"
 
     @property
     def manifest(self) -> str:
-        """Where the source's digests stand, from the project's folder on."""
+        """The path of the source's manifest, relative to the project's folder."""
         return f"{FOLDER}/{self.name}.json"
 
     def source(self, root: Path, was_path: bool = False) -> Source:
-        """A string is a path where something lies there, where it cannot be an id, or where it `was_path`
-        before: what was taken from a folder is never fetched from strangers because the folder is gone. Else
-        it is a Hugging Face id.
+        """Returns the source that the value names. A string is a path where that exists, where it cannot be
+        an id, or where it `was_path` before (so that what was read from a folder is never fetched from
+        strangers once the folder is gone); else it is a Hugging Face id.
         """
         if isinstance(self.value, Source):
             return self.value
         text = self.value
-        here = (
+        is_path = (
             was_path or text.endswith(".gguf") or not HUB_ID.fullmatch(text) or os.path.lexists(root / text)
         )
-        if here and self.revision is None:
+        if is_path and self.revision is None:
             return Source(path=text)
         return Source(hub=text, revision=self.revision)
 
 
 def references(record: object) -> Iterator[Reference]:
-    """Every reference in the values of `record`, at any depth."""
+    """Yields every reference in the values of `record`, at any depth."""
     if isinstance(record, (list, tuple)):
         for item in record:
             yield from references(item)
@@ -143,7 +143,7 @@ def references(record: object) -> Iterator[Reference]:
 
 
 def check_revision(value: str | Source | None, revision: str | None, key: str) -> None:
-    """ValueError where a `revision` beside `value` cannot belong to it."""
+    """Raises ValueError where a `revision` beside `value` cannot belong to it."""
     if revision is None:
         return
     if isinstance(value, Source):

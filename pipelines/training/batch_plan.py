@@ -138,8 +138,8 @@ class BatchPlanner:
         )
 
     def _scores(self, rows: list[TrainingRow], fresh: Sequence[bool]) -> _Scores:
-        """A forward pass is made only where the selection or the mask needs the policy as it is now and a row
-        was sampled by another.
+        """Returns the log-probs and entropies that the selection and the mask read. A forward pass is made
+        only where they need the present policy's and a row was sampled by an earlier one.
         """
         settings, of_current = self._settings, self._settings.mask.of == "current"
         old_logprobs = torch.cat([row.old_logprobs for row in rows])
@@ -163,7 +163,9 @@ class BatchPlanner:
         loss_mask: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """All (N,) of a block -> (N,) bool: the tokens that the objective treats apart."""
+        """Returns (N,) bool, the tokens that the objective treats apart; the inputs are (N,), all tokens of a
+        block.
+        """
         chosen: Tensor = self._objective.select(
             logprobs, old_logprobs, advantages, loss_mask, self._settings.objective, generator
         )
@@ -180,7 +182,9 @@ class BatchPlanner:
     def _row_weights(
         self, aggregation: Aggregation, counts: Sequence[int], sequences: Sequence[range], blocks: int
     ) -> list[float]:
-        """The weight of each token of each row, so that the batch's loss is the mean over its blocks."""
+        """Returns the weight of each token of each row, so that the batch's loss is the mean over its
+        blocks.
+        """
         of_sequences = sequence_weights(counts, aggregation, self._settings.sampling.max_new_tokens)
         return [
             weight / blocks

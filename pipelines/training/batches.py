@@ -6,8 +6,8 @@ import torch
 
 
 def batch_indices(size: int, count: int, step: int, seed: int) -> list[int]:
-    """`count` of `size` rows for `step`: shuffled passes, end to end. Every row comes once per pass; the
-    passes differ.
+    """Returns `count` of `size` rows for `step`: shuffled passes, end to end. Every row comes once per pass;
+    the passes differ.
 
     Depends on its arguments alone, so the data position of a resumed run is its step.
     """
@@ -20,7 +20,7 @@ def batch_indices(size: int, count: int, step: int, seed: int) -> list[int]:
 
 
 def permutation(size: int, *seeds: int) -> list[int]:
-    """A permutation of range(size) that depends on `seeds` alone."""
+    """Returns a permutation of range(size) that depends on `seeds` alone."""
     value = 0
     for seed in seeds:
         value = (value * 1_000_003 + seed + 1) % (1 << 63)

@@ -69,7 +69,7 @@ def commit(part: Saveable) -> None:
 
 
 def takes_part(part: Saveable, ranks: Ranks) -> bool:
-    """Whether this rank must call `part.save`."""
+    """Returns whether this rank must call `part.save`."""
     return ranks.is_first or getattr(part, "collective", False)
 
 
@@ -106,7 +106,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Whether the period has passed since the last one."""
+        """Returns whether the period since the last checkpoint has passed."""
         return time.monotonic() - self._last >= self._period
 
     def save(self, done: int, state: Saveable) -> None:
@@ -217,7 +217,7 @@ class Checkpoints:
         )
 
     def _check(self, folder: Path) -> int:
-        """The steps that the checkpoint has done. ValueError when it is not whole."""
+        """Returns the number of steps in the checkpoint. Raises ValueError when it is incomplete."""
         noted = json.loads((folder / "state.json").read_text("utf-8"))
         for name, size in noted["sizes"].items():
             if (folder / name).stat().st_size != size:
@@ -229,8 +229,8 @@ class Checkpoints:
 
 
 def _execution(folder: Path) -> dict[str, int | str]:
-    """The execution settings that a checkpoint was written with; of one that cannot be read, none. Early ones
-    note the processes alone.
+    """Returns the execution settings that a checkpoint was written with; empty for one that cannot be read.
+    Early checkpoints record only the number of processes.
     """
     try:
         noted = json.loads((folder / "state.json").read_text("utf-8"))

@@ -43,8 +43,8 @@ class Rollout:
     figures: dict[str, float]
 
     def training_rows(self) -> tuple[list[int], list[TrainingRow]]:
-        """The nodes that may be trained on, and their rows. A response's end without a verdict is none of
-        them: whitening would make an advantage even of its 0.
+        """Returns the nodes that may be trained on, and their rows. The last segment of a response without a
+        verdict is left out: whitening would turn even its 0 into an advantage.
         """
         unjudged = {leaf for leaf in self.verdicts if math.isnan(self.rewards[leaf])}
         nodes = [
@@ -169,7 +169,7 @@ class Collector:
                 raise NotFinite("the verdict's score", _row(forest, problems, leaf), [verdict.score])
 
     def _has_reward(self, verdict: Verdict) -> bool:
-        """Whether a verdict's score is a reward."""
+        """Returns whether a verdict's score is a reward."""
         return verdict.outcome != "error" or self._settings.on_error == "wrong"
 
     def _rollout(self, sampled: _Sampled, figures: dict[str, float]) -> Rollout:
@@ -202,8 +202,8 @@ class Collector:
         )
 
     def _mixed_groups(self, sampled: _Sampled) -> list[_Group]:
-        """The prompts of a flat forest whose judged responses are neither all right nor all wrong, with their
-        responses.
+        """Returns the prompts of a flat forest whose judged responses are neither all right nor all wrong,
+        with their responses.
         """
         groups = []
         for tree, _, members in sampled.forest.children():
@@ -241,7 +241,7 @@ def _join_groups(kept: list[_Group]) -> _Sampled:
 
 
 def _sampling_figures(batches: list[_Sampled]) -> dict[str, float]:
-    """Figures of all that was sampled, side rollouts counted only in the tokens."""
+    """Returns figures of everything that was sampled; side rollouts count in the number of tokens only."""
     ends = [(batch.forest, leaf) for batch in batches for leaf in batch.forest.leaves(side=False)]
     verdicts = [batch.verdicts[leaf] for batch in batches for leaf in batch.forest.leaves(side=False)]
     judged = [verdict for verdict in verdicts if verdict.outcome != "error"] or verdicts

@@ -35,7 +35,7 @@ class CreditAssigner:
         self._credit = load("pipelines.credit", settings.credit.kind)
 
     def assign(self, rollout: Rollout) -> tuple[list[TrainingRow], dict[str, float]]:
-        """The rows to train on, with advantages, and the figures of their making."""
+        """Returns the rows to train on, with advantages, and figures about them."""
         settings, forest, critic = self._settings, rollout.forest, self._learner.critic
         nodes, rows = rollout.training_rows()
         if not rows:
@@ -109,7 +109,7 @@ class CreditAssigner:
         return kept, figures
 
     def _penalty(self, row: TrainingRow) -> Tensor:
-        """(tokens,): the reward of each token that pulls towards the reference."""
+        """Returns (tokens,): the part of each token's reward that pulls towards the reference."""
         assert row.reference_logprobs is not None
         difference = (row.old_logprobs - row.reference_logprobs).abs()
         estimate = kl_estimate(row.old_logprobs, row.reference_logprobs, self._settings.kl.estimator)

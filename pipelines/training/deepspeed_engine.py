@@ -118,8 +118,8 @@ class DeepSpeedEngine:
 
     @contextmanager
     def _gathered_parameters(self) -> Iterator[Any]:
-        """All weights on every rank. Stage 3's hooks, which would divide each layer again as soon as it has
-        run, are off meanwhile.
+        """Yields with all weights on every rank. Stage 3's hooks are off meanwhile; they would partition each
+        layer again right after it has run.
         """
         import deepspeed
 

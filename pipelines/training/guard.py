@@ -47,14 +47,14 @@ class NotFinite(FloatingPointError):
         return self
 
 
-def check_finite(values: Tensor, rows: Sequence[TrainingRow], what: str) -> None:
+def check_finite(values: Tensor, rows: Sequence[TrainingRow], quantity: str) -> None:
     """values (N,): one per token of `rows`, in their order, or a single one of them all. Raises NotFinite
     naming the first bad sample.
     """
     if bool(torch.isfinite(values).all()):
         return
     if len(values) != sum(len(row.ids) for row in rows):
-        raise NotFinite(what, rows[0], values.tolist())
+        raise NotFinite(quantity, rows[0], values.tolist())
     for row, part in zip(rows, values.detach().cpu().split([len(row.ids) for row in rows]), strict=True):
         if not bool(torch.isfinite(part).all()):
-            raise NotFinite(what, row, part.tolist())
+            raise NotFinite(quantity, row, part.tolist())

@@ -129,7 +129,7 @@ class MemoryPlan:
 
 
 def meta_copy(model: Any) -> Any:
-    """A copy of a model on the meta device: all but the weights, which take no memory there."""
+    """Returns a copy of a model on the meta device, where weights take no memory."""
     empty = {
         id(weight): nn.Parameter(weight.detach().to("meta"), weight.requires_grad)
         for weight in model.parameters()
@@ -138,8 +138,8 @@ def meta_copy(model: Any) -> Any:
 
 
 def predict(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
-    """Bytes of this process by item; the items that live at the same time as the peak, so that their sum is
-    the prediction.
+    """Returns the bytes of this process by item, for the items that exist at the time of the peak, so that
+    their sum is the prediction.
     """
     items = training_state_bytes(shape, plan)
     if plan.reference:
@@ -172,7 +172,7 @@ def predict(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
 
 
 def training_state_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
-    """Bytes of a model's weights and of what training them takes, whatever the phase."""
+    """Returns the bytes of a model's weights and of its training state, in any phase."""
     stage = plan.divided
     weights, gradients, optimiser = (plan.ranks if stage >= least else 1 for least in (3, 2, 1))
     moments = 2 * shape.trained - (shape.matrices if plan.optimiser == "muon" else 0)
@@ -190,7 +190,7 @@ def training_state_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
 
 
 def sampling_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
-    """Bytes that only sampling takes; nothing without a sampler."""
+    """Returns the bytes that only sampling needs; empty without a sampler."""
     if not plan.cached:
         return {}
     items = {
@@ -211,8 +211,8 @@ def sampling_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
 
 
 def activation_bytes(shape: ModelShape, plan: MemoryPlan) -> int:
-    """Bytes kept for the backward pass of one micro-batch, and the working space of the layer that the pass
-    is in.
+    """Returns the bytes that are kept for the backward pass of one micro-batch, and the working space of the
+    current layer.
 
     A layer of the plain families keeps, for each token: the residual, the normed and the scaled state twice
     (6 d); queries, results in slots and in place (3 h), keys and values (2 g for each slot); gate, its
@@ -234,8 +234,8 @@ def activation_bytes(shape: ModelShape, plan: MemoryPlan) -> int:
 
 
 def logit_bytes(shape: ModelShape, plan: MemoryPlan) -> int:
-    """Bytes of vocabulary-wide tensors, for one chunk of tokens at a time: logits, log-probs and their
-    gradient, or that and the head's.
+    """Returns the bytes of vocabulary-wide tensors for one chunk of tokens: logits, log-probs and their
+    gradient, or these and the head's.
     """
     chunk = min(plan.tokens * shape.vocabulary, max(CHUNK, shape.vocabulary))
     return max(

@@ -47,7 +47,7 @@ class Metrics:
         return self._sums.get(name, 0.0)
 
     def sums(self) -> dict[str, float]:
-        """All sums, in the order of their first addition."""
+        """Returns all sums, in the order of their first addition."""
         return dict(self._sums)
 
     def maximum(self, name: str) -> float:
@@ -55,9 +55,9 @@ class Metrics:
         return self._maxima.get(name, 0.0)
 
     def mean(self, name: str) -> float:
-        """The sum over its denominator, or over 1 where that is less: 0 tokens give 0."""
+        """Returns the sum over its denominator, or over 1 where that is less, so that 0 tokens give 0."""
         return self._sums.get(name, 0.0) / max(1, self._denominators.get(name, 0.0))
 
     def means(self) -> dict[str, float]:
-        """The means of all sums, in the order of their first addition."""
+        """Returns the means of all sums, in the order of their first addition."""
         return {name: self.mean(name) for name in self._sums}

@@ -30,8 +30,8 @@ class MicroBatcher:
     def micro_batches(
         self, rows: Sequence[TrainingRow], needed: Sequence[int]
     ) -> Iterator[tuple[list[int], bool]]:
-        """(indices into `rows`, whether they count): this rank's micro-batches. Every rank gets as many;
-        those that do not count only take part in collective passes.
+        """Yields (indices into `rows`, whether they count): this rank's micro-batches. Every rank gets the
+        same number; those that do not count only take part in collective operations.
         """
         if not needed:
             return

@@ -183,7 +183,7 @@ class PolicyTrainer:
         return lr_factor(step, self.settings.iterations, self.settings.schedule)
 
     def _budget_used(self) -> float:
-        """The share of the token budget that is used up; 0 without one."""
+        """Returns the share of the token budget that has been used; 0 without a budget."""
         return self._tokens / self.settings.token_budget if self.settings.token_budget else 0.0
 
     def _replay_rows(

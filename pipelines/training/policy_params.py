@@ -70,7 +70,7 @@ Rules = Iterator[tuple[bool, str]]
 
 
 def _of_choices(settings: LoopParams) -> Rules:
-    """The choices at the seams, against what each declares."""
+    """Yields the rules of the choices at the seams, by what each choice declares."""
     credit, sampler = settings.credit.kind, settings.sampler.kind
     forest = CREDIT.constant(credit, "FOREST", "flat")
     if forest != settings.forest:

@@ -33,8 +33,8 @@ class Validator:
         self._credit, self._settings, self._seed = credit, settings, seed
 
     def validate(self) -> dict[str, float]:
-        """Accuracy on the problems, greedy and sampled as in training, and the KL of the sampled answers to
-        the reference.
+        """Returns the accuracy on the problems, greedy and sampled as in training, and the KL of the sampled
+        answers to the reference.
 
         Where the reward is not the exact checker's, `validation_reward` is the mean of the sampled answers'
         scores: the reward that rises while the accuracy falls shows a judge that is being gamed.
@@ -79,7 +79,7 @@ class Validator:
 
 
 def greedy(sampling: SamplingParams) -> SamplingParams:
-    """The same settings at temperature 0."""
+    """Returns the same settings at temperature 0."""
     return sampling.model_copy(update={"temperature": 0.0})
 
 

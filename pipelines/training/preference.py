@@ -95,7 +95,7 @@ def _sums(losses: Tensor, logprobs: Tensor, reference: Tensor, lengths: Tensor, 
 
 
 def share_won(margin: Tensor) -> Tensor:
-    """(n,) margins -> 1 where positive, one half at 0, as a coin would decide it."""
+    """Returns 1 for positive margins (n,), and one half for those of 0."""
     return (margin > 0).double() + (margin == 0).double() / 2
 
 
@@ -116,7 +116,7 @@ def train_pairs(
     """
     pairs, total = PairsWithReference(data, reference), total_steps(settings, len(data))
     batches = PairBatches(budget, ranks, can_share(engine.model))
-    seen, started = 0, time.monotonic()
+    pairs_seen, started = 0, time.monotonic()
     with session:
         for step in session:
             rows = batch_indices(len(data), settings.batch_size, step, seed)
@@ -134,11 +134,11 @@ def train_pairs(
                 held_out = batch_loss(engine, validation, shown, settings, batches, False)
                 row |= {f"validation_{name}": value for name, value in held_out.items()}
             reporter.log(done, **row)
-            seen += len(rows)
+            pairs_seen += len(rows)
             reporter.progress(
                 done,
                 total,
                 loss=figures["loss"],
                 accuracy=figures["accuracy"],
-                pairs_per_s=seen / (time.monotonic() - started),
+                pairs_per_s=pairs_seen / (time.monotonic() - started),
             )

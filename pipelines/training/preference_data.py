@@ -30,8 +30,8 @@ class AnswerPair(NamedTuple):
     second: tuple[int, ...]
 
     def shared_prefix(self) -> tuple[int, ...]:
-        """The tokens that both answers begin with, short of either one's last. Empty where they are fewer
-        than MIN_SHARED_PREFIX.
+        """Returns the tokens that both answers begin with, without either one's last token. Empty where they
+        are fewer than MIN_SHARED_PREFIX.
         """
         longest = min(len(self.first), len(self.second)) - 1
         common = next((i for i in range(longest) if self.first[i] != self.second[i]), longest)
@@ -111,8 +111,8 @@ class PairBatches:
     shared: bool
 
     def micro_batches(self, pairs: Sequence[AnswerPair]) -> Iterator[tuple[list[int], bool]]:
-        """(indices into `pairs`, whether they count): this rank's micro-batches. Every rank gets as many;
-        those that do not count only take part in collective passes.
+        """Yields (indices into `pairs`, whether they count): this rank's micro-batches. Every rank gets the
+        same number; those that do not count only take part in collective operations.
         """
         groups = cut([self._one_row(pair) for pair in pairs], self.budget, self.shared)
         mine = self.ranks.shard(groups)
@@ -120,8 +120,8 @@ class PairBatches:
             yield (mine[turn], True) if turn < len(mine) else (groups[-1], False)
 
     def _one_row(self, pair: AnswerPair) -> Segment:
-        """A row that takes as much room as the pair does, so that `cut` cannot divide it: prompt and stem
-        once where they are shared, two rows of the longer answer's width where rows are padded.
+        """Returns a row that takes as much room as the pair, so that `cut` cannot divide the pair: prompt and
+        shared prefix once where they are shared, two rows of the longer answer's width where rows are padded.
         """
         if self.shared:
             return Segment((pair.prompt,), pair.first + pair.second[len(pair.shared_prefix()) :])

@@ -39,8 +39,8 @@ def sample_and_judge(
 
 
 def judged_answer(answer: Answer) -> Judged:
-    """What pairing reads of an answer. An error of the judge is neither passed nor failed, and its score is
-    NaN, which no pairing uses.
+    """Returns an answer as pairing reads it. An error of the judge counts as neither passed nor failed, and
+    its score is NaN, which no pairing uses.
     """
     completion, verdict = answer.completion, answer.verdict
     failed = verdict.outcome == "error"

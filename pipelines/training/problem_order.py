@@ -19,8 +19,8 @@ class ProblemOrder:
         self._problems, self._seed, self._rounds = problems, seed, rounds or UNLIMITED_ROUNDS
 
     def draw(self, iteration: int, number: int, count: int) -> list[Record]:
-        """The `count` problems of round `number`. Round 0 passes through all of them; further rounds of
-        dynamic sampling follow a shuffle of their own.
+        """Returns the `count` problems of round `number`. Round 0 passes through all of them; further rounds
+        of dynamic sampling follow a shuffle of their own.
         """
         size = len(self._problems)
         if number == 0:
@@ -31,8 +31,8 @@ class ProblemOrder:
 
 
 def fitting_problems(problems: Sequence[Record], context: int, reserved: int = 0) -> list[Record]:
-    """Problems whose prompt leaves room for an answer of more than `reserved` tokens in `context` tokens.
-    Raises ValueError when none does.
+    """Returns the problems whose prompt leaves room for an answer of more than `reserved` tokens in `context`
+    tokens. Raises ValueError when none does.
     """
     kept = [record for record in problems if len(record.prompt_ids) + reserved < context]
     if not problems:

@@ -55,13 +55,13 @@ class RankData:
 
     @classmethod
     def rewards(cls, data: PairData, weights: Literal["prompt", "pair"]) -> RankData:
-        """The chosen answer above the rejected one."""
+        """Returns the pairs with the chosen answer first."""
         return cls(data.pairs, [pair.group for pair in data.kept], weights, None)
 
     @classmethod
     def costs(cls, data: PairData, weights: Literal["prompt", "pair"]) -> RankData:
-        """The more harmful answer above the safer one, by the safety label `safer`. ValueError names a pair
-        without safety labels.
+        """Returns the pairs with the more harmful answer first, by the safety label `safer`. Raises
+        ValueError, which names a pair without safety labels.
         """
         pairs, signs = [], []
         for pair, answers in zip(data.kept, data.pairs, strict=True):
@@ -78,7 +78,7 @@ class RankData:
 
 
 def pair_scores(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
-    """(n, 2) float32: scores of each pair's first and second answer, with gradient."""
+    """Returns (n, 2) float32: scores of each pair's first and second answer, with gradient."""
     shared = can_share(model)
     return score_ends(model, [row for pair in pairs for row in pair.rows(shared)]).view(-1, 2)
 
@@ -86,8 +86,8 @@ def pair_scores(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
 def batch_loss(
     engines: Sequence[Engine], data: RankData, rows: list[int], batches: PairBatches, learn: bool
 ) -> dict[str, float]:
-    """Figures of the pairs `rows` under the mean score of `engines`; with `learn`, the gradient of the loss
-    is added to each one's.
+    """Returns figures of the pairs `rows` under the mean score of `engines`; with `learn`, the gradient of
+    the loss is added to that of each engine.
 
     The loss is sum(weight * loss) / pairs: its mean over the batches of a pass is that of all prompts, and it
     is log 2 per pair where all scores are equal.
@@ -118,7 +118,7 @@ def _loss(scores: Tensor, data: RankData, places: list[int]) -> Tensor:
 
 @torch.no_grad()
 def _sums(loss: Tensor, scores: Tensor, signs: Tensor | None) -> Tensor:
-    """The sums of FIGURES over the n pairs, float64 on the CPU."""
+    """Returns the sums of FIGURES over the n pairs, float64 on the CPU."""
     scores = scores.double().cpu()
     margin = scores[:, 0] - scores[:, 1]
     sums = [loss.double().cpu(), *(values.sum() for values in (share_won(margin), margin, *scores.unbind(1)))]
@@ -149,7 +149,7 @@ def train_ranking(
         )
     total = total_steps(settings, len(data))
     batches = PairBatches(budget, ranks, can_share(engines[0].model))
-    seen, started = 0, time.monotonic()
+    pairs_seen, started = 0, time.monotonic()
     with session:
         for step in session:
             factor = lr_factor(step, total, settings.schedule)
@@ -158,7 +158,7 @@ def train_ranking(
                 rows = batch_indices(len(data), settings.batch_size, step, seed + member * STRIDE)
                 member_figures = batch_loss([engine], data, rows, batches, True)
                 figures.append(member_figures | {"grad_norm": engine.step(factor)})
-                seen += len(rows)
+                pairs_seen += len(rows)
             row = {name: sum(by_member[name] for by_member in figures) / len(figures) for name in figures[0]}
             row["lr"] = settings.optimiser.learning_rate * factor
             done = step + 1
@@ -177,5 +177,5 @@ def train_ranking(
                 total,
                 loss=row["loss"],
                 accuracy=row["accuracy"],
-                pairs_per_s=seen / (time.monotonic() - started),
+                pairs_per_s=pairs_seen / (time.monotonic() - started),
             )

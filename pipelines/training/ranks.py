@@ -75,8 +75,8 @@ class Ranks:
     # -- dividing work ---------------------------------------------------------------------------------------
 
     def shard(self, items: Sequence[T]) -> list[T]:
-        """This rank's part: every size-th item, so that neighbours of like length run at the same time. It
-        may be empty.
+        """Returns this rank's items: every size-th one, so that neighbours of similar length run at the same
+        time. It may be empty.
         """
         return list(items[self.index :: self.size])
 
@@ -96,12 +96,14 @@ class Ranks:
     # -- collectives -----------------------------------------------------------------------------------------
 
     def all_gather(self, items: Sequence[T]) -> list[T]:
-        """The items of all ranks, concatenated in rank order, on every rank. They travel pickled."""
+        """Returns the items of all ranks, concatenated in rank order, on every rank. They are sent as
+        pickles.
+        """
         return [item for part in self._all_gather_object(list(items)) for item in part]
 
     def sum(self, value: Summable) -> Summable:
-        """The sum over ranks, added in rank order, so that every rank gets the same bits. Tensors keep type,
-        device and shape.
+        """Returns the sum over ranks, added in rank order, so that every rank gets the same bits. Tensors
+        keep type, device and shape.
         """
         if self.size == 1:
             return value
@@ -115,14 +117,14 @@ class Ranks:
         return sum(parts[1:], start=parts[0])
 
     def any(self, flag: bool) -> bool:
-        """Whether any rank says so: what a rank may learn alone, such as a signal, must be acted on by
-        all.
+        """Returns whether the flag is set on any rank: all ranks must act on what a single rank may learn,
+        such as a signal.
         """
         return any(self._all_gather_object(flag))
 
     def broadcast_from_first(self, value: T) -> T:
-        """The first rank's value on every rank: for decisions by the clock and verdicts of verifiers that may
-        time out.
+        """Returns the first rank's value on every rank: for decisions by the clock, and for verdicts of
+        verifiers that may time out.
         """
         if self.size == 1:
             return value

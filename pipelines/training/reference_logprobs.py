@@ -19,8 +19,8 @@ from pipelines.training.ranks import Ranks
 
 
 def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
-    """(n, 2): log pi of each pair's first and second answer, summed over its tokens, EOS included and the
-    prompt not; with gradient.
+    """Returns (n, 2) with gradient: log pi of each pair's first and second answer, summed over its tokens
+    with EOS and without the prompt.
 
     One forward, in it each prompt once and, of answers that begin alike, the beginning once (dpo_vs_ppo.md
     4.1, 9.1.1 to 9.1.3).
@@ -43,8 +43,8 @@ def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
 def reference_logprobs(
     model: Any, data: PairData, placement: Placement, budget: int, ranks: Ranks = Ranks.single()
 ) -> Tensor:
-    """(N, 2) float32 on the CPU: `pair_logprobs` of all pairs of `data` in order, on every rank. `budget`:
-    tokens of a forward.
+    """Returns (N, 2) float32 on the CPU: `pair_logprobs` of all pairs of `data` in order, on every rank.
+    `budget`: tokens per forward pass.
 
     The forward has the policy's precision, so that the loss of a policy that still is its reference is that
     of margin 0.
@@ -68,8 +68,8 @@ def save_reference(path: str | Path, logprobs: Tensor, data: PairData) -> None:
 
 
 def load_reference(path: str | Path, data: PairData) -> Tensor:
-    """What `save_reference` wrote, (N, 2) float32. ValueError names file and pairs where it belongs to others
-    than `data`.
+    """Returns what `save_reference` wrote, (N, 2) float32. Raises ValueError, which names the file and the
+    pairs, where it does not belong to `data`.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -121,8 +121,8 @@ class ReplayBuffer(Generic[RowT]):
 
 
 def even_shares(limits: Sequence[int], total: int) -> list[int]:
-    """How many to take from each of pools of `limits` so that they sum to `total` (or all there are) and
-    differ as little as they can.
+    """Returns how many to take from each of the pools with `limits` items, so that they sum to `total` (or
+    all there are) and differ as little as possible.
 
     Where the total does not divide, earlier pools get one more.
     """

@@ -46,7 +46,7 @@ def pack(column: Sequence[Any], name: str) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any]) -> list[Any]:
-    """The column that `pack` was given."""
+    """Returns the column that was passed to `pack`."""
     kind, values = packed["kind"], packed["values"]
     if kind == "plain":
         present_values = iter(values)

@@ -73,8 +73,8 @@ def batch_loss(
     learn: bool,
     ranks: Ranks = Ranks.single(),
 ) -> float:
-    """The mean negative log-likelihood of the demonstrations `rows`, in nats; with `learn`, its gradient is
-    added to the engine's.
+    """Returns the mean negative log-likelihood of the demonstrations `rows`, in nats; with `learn`, its
+    gradient is added to the engine's.
 
     The micro-batches are divided among `ranks`; one that has none left in a turn runs a pass that adds
     nothing.

@@ -50,7 +50,8 @@ class Updater:
         update_critic: Callable[[list[TrainingRow], float], dict[str, float]] | None = None,
         learn: bool = True,
     ) -> dict[str, float]:
-        """All epochs and updates of one iteration; returns means over its updates. No rows: nothing happens.
+        """Runs all epochs and updates of one iteration, and returns means over its updates. Without rows
+        nothing happens.
 
         `update_critic` is called with the rows of each update and `lr_factor`. `learn` False leaves the
         policy as it is. Figures are means over all rows of the updates: those without a gradient are scored
@@ -85,8 +86,8 @@ class Updater:
         return self._batches.score_rows(self._score, rows)
 
     def sampler_mismatch(self, rows: Sequence[TrainingRow]) -> dict[str, float]:
-        """How far the policy's log-probs lie from the sampler's, mean and largest, on LOGGED_ROWS of fresh
-        rows, evenly over them.
+        """Returns the mean and the largest difference between the log-probs of policy and sampler, on
+        LOGGED_ROWS fresh rows that are spread evenly.
         """
         if not rows:
             return {}
@@ -114,7 +115,9 @@ class Updater:
     def _optimiser_batches(
         self, rows: list[TrainingRow], iteration: int
     ) -> Iterator[tuple[tuple[int, int], list[TrainingRow]]]:
-        """((epoch, place in it), rows) of each update: whole sequences in a shuffled order of each epoch."""
+        """Yields ((epoch, index in it), rows) of each update: whole sequences in a new shuffled order per
+        epoch.
+        """
         sequences = sequences_of(rows)
         for epoch in range(self._settings.epochs):
             order = permutation(len(sequences), self._seed, iteration, epoch)
@@ -221,7 +224,9 @@ class _Tokens:
 
 
 def even_cuts(count: int, parts: int) -> list[int]:
-    """The edges of at most `parts` parts of `count` things, none empty, whose sizes differ by one at most."""
+    """Returns the boundaries of at most `parts` non-empty parts of `count` items, whose sizes differ by at
+    most one.
+    """
     return sorted({count * number // parts for number in range(parts + 1)})
 
 

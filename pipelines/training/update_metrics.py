@@ -40,8 +40,8 @@ class UpdateMetrics:
         self._trained_tokens += tokens
 
     def row(self, show_skipped: bool) -> dict[str, float]:
-        """The figures under their names in the curve; `updates` alone, and the critic's, where the policy was
-        not updated.
+        """Returns the figures under their names in the curve; `updates` alone, and the critic's, where the
+        policy was not updated.
         """
         critic = self.critic.means()
         if not self.grad_norms and not self.skipped:

@@ -37,7 +37,7 @@ class VerifierExample:
 
 
 def ask_of(judgement: Judgement) -> JudgeQuery:
-    """What a verifier is shown of it."""
+    """Returns the query by which a verifier judges the response: question, reference and final step."""
     return JudgeQuery(judgement.question, judgement.reference, final_step(judgement.response))
 
 
@@ -65,7 +65,9 @@ def examples(
 def with_negatives(
     judgements: Sequence[Judgement], shares: NegativesParams, seed: int
 ) -> tuple[list[Judgement], Counter[str]]:
-    """The judgements and made ones, in a seeded order; how many of each kind were made."""
+    """Returns the judgements with generated negatives in a seeded order, and the number of negatives of each
+    kind.
+    """
     generator = random.Random(f"negatives\x00{seed}")
     makers = {
         "openings": (shares.openings, _openings),
@@ -110,8 +112,8 @@ def with_negatives(
 
 
 def fit_temperature(readings: Sequence[LabelProbabilities | str], labels: Sequence[int]) -> float:
-    """The temperature of the log-odds with the best likelihood on calibration data; 1 where none has (all
-    right, or nothing read).
+    """Returns the temperature of the log-odds with the largest likelihood on calibration data; 1 where there
+    is none (all right, or nothing read).
     """
     margins = []
     for reading, label in zip(readings, labels, strict=True):
@@ -129,8 +131,8 @@ Maker = Callable[[Judgement, Sequence[Judgement], random.Random], str | None]
 def _some(
     make: Maker, judgements: Sequence[Judgement], wanted: int, generator: random.Random
 ) -> Iterator[tuple[Judgement, str]]:
-    """Up to `wanted` judgements with a made last line that is not their reference; tries ten times as
-    many.
+    """Yields up to `wanted` judgements, each with a generated last line that is not the reference, from at
+    most ten times as many tries.
     """
     for _ in range(10 * wanted):
         if wanted <= 0:
@@ -182,8 +184,8 @@ def _noise(judgement: Judgement, all_of_them: Sequence[Judgement], generator: ra
 
 
 def _swaps(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
-    """A right answer in other words than the reference's, with one of the reference's words exchanged for
-    that of another reference.
+    """Returns a right answer in other words than the reference's, with one of the reference's words replaced
+    by that of another reference; None where there is no such word.
     """
     other = generator.choice(all_of_them)
     text = final_step(judgement.response)

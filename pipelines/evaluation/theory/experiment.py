@@ -41,7 +41,8 @@ FIGURES = ("raised_cells", "largest_rise", "uncovered_mass", "diagonal", "true_r
 def run_theory(
     settings: TheoryParams, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """All worlds, for a policy that is a network and for one that is a table; deterministic.
+    """Returns the results of all worlds, for a policy that is a network and for one that is a table. They are
+    deterministic.
 
     -> {settings, limit, three_actions, panels (of the first world: coverage, reference, dpo, ppo, reward as
     nested lists), and for each of `settings.policies`: {policies: {reference, dpo, ppo, closed_form: {figure:
@@ -148,7 +149,7 @@ def _all_over(figures: dict[str, Tensor]) -> dict[str, dict[str, float | None]]:
 
 
 def _over(values: Tensor) -> dict[str, float | None]:
-    """(S,) -> mean over worlds with its interval, least and most."""
+    """Returns the mean of (S,) values over the worlds, with its interval, the least and the most."""
     column: Sequence[float] = values.double().tolist()
     return {**mean_of(column), "least": min(column), "most": max(column)}
 

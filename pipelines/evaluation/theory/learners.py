@@ -101,8 +101,8 @@ def train_ppo(
 
 
 def closed_form(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
-    """(..., answers) probabilities and rewards -> pi_ref exp(r / beta) / Z (dpo_vs_ppo.md 4.1), 0 wherever
-    the reference is 0.
+    """Returns pi_ref exp(r / beta) / Z for (..., answers) probabilities and rewards (dpo_vs_ppo.md 4.1), 0
+    wherever the reference is 0.
     """
     return torch.softmax(reference.log() + rewards / beta, -1)
 

@@ -55,8 +55,8 @@ class Networks:
         self.learning_rate = settings.learning_rate
 
     def __call__(self) -> Tensor:
-        """(S, size, outputs): the rows are the prompts, whose one-hot code picks a column of the first
-        matrix.
+        """Returns (S, size, outputs): the rows are the prompts, whose one-hot code selects a column of the
+        first matrix.
         """
         first, bias, second, last = self.parameters
         hidden = torch.tanh(first.transpose(1, 2) + bias[:, None])

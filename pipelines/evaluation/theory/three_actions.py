@@ -35,8 +35,8 @@ def descend(start: Tensor, beta: float = 1.0, rate: float = 0.2, steps: int = 30
 
 
 def three_actions() -> dict[str, Any]:
-    """The table of dpo_vs_ppo.md 6.1 with the loss of each policy at beta 1, and the end of the descent of
-    dpo_vs_ppo.md 6.4.
+    """Returns the table of dpo_vs_ppo.md 6.1 with the loss of each policy at beta 1, and the end of the
+    descent of dpo_vs_ppo.md 6.4.
     """
     end = descend(torch.tensor(START, dtype=torch.float64))[-1]
     even = descend(torch.full((3,), 1 / 3, dtype=torch.float64))[-1]

@@ -198,7 +198,7 @@ def normalize(text: str) -> str:
 
 
 def _is_group(text: str) -> bool:
-    """Whether the first brace is closed by the last character."""
+    """Returns whether the first brace is closed by the last character."""
     depth = 0
     for place, character in enumerate(text):
         if character in "{}" and text[place - 1 : place] != "\\":
@@ -260,12 +260,14 @@ def without_spaces(text: str) -> str:
 
 
 def has_words(text: str) -> bool:
-    """Whether the text has a word: two consecutive letters outside of a command, or a Chinese character."""
+    """Returns whether the text has a word: two consecutive letters outside of a command, or a Chinese
+    character.
+    """
     return WORDY.search(text) is not None
 
 
 def has_mathematics(text: str) -> bool:
-    """Whether the text has a digit, a command or an operator."""
+    """Returns whether the text has a digit, a command or an operator."""
     return MATHY.search(text) is not None
 
 

@@ -59,23 +59,23 @@ def parse_time(text: str) -> TimeOfDay | None:
     if match is None:
         return _chinese_time(text)
     hour, minute, second, half, part = match.groups()
-    said = half or {"morning": "a", "afternoon": "p", "evening": "p"}.get(part or "", "")
-    if minute is None and not said and "clock" not in text:
+    day_half = half or {"morning": "a", "afternoon": "p", "evening": "p"}.get(part or "", "")
+    if minute is None and not day_half and "clock" not in text:
         return None
     if (
         int(minute or 0) > 59
         or int(second or 0) > 59
-        or int(hour) > (12 if said else 24)
-        or (said and int(hour) == 0)
+        or int(hour) > (12 if day_half else 24)
+        or (day_half and int(hour) == 0)
     ):
         return None
-    ratio = not said and "clock" not in text and second is None and not str(minute).startswith("0")
-    return TimeOfDay(3600 * int(hour) + 60 * int(minute or 0) + int(second or 0), said, ratio)
+    ratio = not day_half and "clock" not in text and second is None and not str(minute).startswith("0")
+    return TimeOfDay(3600 * int(hour) + 60 * int(minute or 0) + int(second or 0), day_half, ratio)
 
 
 def same_time(answer: TimeOfDay, reference: TimeOfDay) -> bool:
-    """Whether two times are equal. A half of the day that only one side gives is forgiven, as a unit is,
-    where the hours are written alike.
+    """Returns whether two times are equal. Like a unit, a half of the day that only one side gives may be
+    missing where the hours are written alike.
     """
     if answer.half and reference.half:
         return answer.of_day == reference.of_day

@@ -122,20 +122,20 @@ def reason_uncommitted(sentence: str) -> str:
 
 
 def retracts(after: str) -> bool:
-    """Whether the text after an answer retracts it."""
+    """Returns whether the text after an answer retracts it."""
     return TAKES_BACK.search(after) is not None
 
 
 def has_negation(sentence: str) -> bool:
-    """Whether the sentence contains a negation."""
+    """Returns whether the sentence contains a negation."""
     return NEGATES.search(sentence) is not None
 
 
 def offers_alternative(after: str) -> bool:
-    """Whether the text after an answer offers an alternative: `5. Or 6.`"""
+    """Returns whether the text after an answer offers an alternative: `5. Or 6.`"""
     return MORE.match(after) is not None
 
 
 def ends_in_negation(text: str) -> bool:
-    """Whether `text`, which precedes an answer, ends by negating it: `the answer is not`, `x ≠`."""
+    """Returns whether `text`, which precedes an answer, ends by negating it: `the answer is not`, `x ≠`."""
     return DENIES.search(text[-40:]) is not None

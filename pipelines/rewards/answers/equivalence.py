@@ -86,8 +86,8 @@ def _compare_normalized(ours: str, theirs: str, require_units: bool) -> Verdict 
     ):
         return wrong("the answer is denied")
     truth = _truth_value(theirs)
-    if truth is not None and (said := _truth_value(ours)) is not None:
-        return right() if said == truth else wrong(f"answered {ours[:40]!r}")
+    if truth is not None and (value := _truth_value(ours)) is not None:
+        return right() if value == truth else wrong(f"answered {ours[:40]!r}")
     times = _compare_times(ours, theirs)
     if times is not None:
         return times
@@ -95,13 +95,13 @@ def _compare_normalized(ours: str, theirs: str, require_units: bool) -> Verdict 
         return _compare_numerals(ours, ours_based, theirs, parse_based_numeral(theirs))
     reference = units.parse_quantity(theirs)
     if reference is not None:
-        given = (
+        quantity = (
             units.parse_quantity(ours)
             or parse_decimal_comma_quantity(ours, reference)
             or quantity_in_sentence(ours, reference)
         )
-        if given is not None:
-            agreed, reason = units.same_quantity(given, reference, require_units)
+        if quantity is not None:
+            agreed, reason = units.same_quantity(quantity, reference, require_units)
             return right() if agreed else wrong(reason)
     words = has_words(theirs) and not has_mathematics(theirs)
     if (words or has_words(ours)) and word_tokens(ours) == word_tokens(theirs) != []:
@@ -289,7 +289,7 @@ def _compare_chain(members: list[str], theirs: str, again: Compare) -> Verdict:
 
 
 def _rounds_to(decimal: str, value: str) -> bool:
-    """Whether `decimal` is `value` rounded, at any precision."""
+    """Returns whether `decimal` is `value` rounded, at any precision."""
     ours, theirs = units.parse_quantity(decimal), units.parse_quantity(value)
     if ours is None or theirs is None or ours.number.ulp is None:
         return False

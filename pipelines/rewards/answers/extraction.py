@@ -132,7 +132,7 @@ def extract_final_answer(text: str) -> StatedAnswer:
 
 
 def reasoning_unclosed(text: str) -> bool:
-    """Whether the text opens a reasoning tag and never closes it: nothing inside is an answer."""
+    """Returns whether the text opens a reasoning tag and never closes it: nothing inside is an answer."""
     if "<" not in text[:200]:
         return False
     opened = OPENED.match(text.lstrip())
@@ -172,7 +172,7 @@ def reason_no_final_answer(answer: str) -> str:
 
 
 def _marked_answer(text: str) -> StatedAnswer | None:
-    """The answer after the single `####`; None where every `####` is a heading."""
+    """Returns the answer after the single `####`; None where every `####` is a heading."""
     answers, lines = [], []
     for mark in MARKS.finditer(text):
         end = text.find("\n", mark.end())
@@ -220,7 +220,7 @@ def _is_contradicted(content: str, after: str) -> bool:
 
 
 def _later_answer(after: str) -> StatedAnswer:
-    """The answer after one that was retracted, if any."""
+    """Returns the answer after one that was retracted, if any."""
     later = _unmarked_answer(after)
     return later if later.stated else StatedAnswer("", "the answer is taken back")
 
@@ -243,7 +243,7 @@ def _unmarked_answer(text: str) -> StatedAnswer:
 
 
 def _tagged_answer(text: str) -> StatedAnswer | None:
-    """The content of `<answer>` tags; several that differ are no answer."""
+    """Returns the content of `<answer>` tags; several different ones are no answer."""
     # case folding a long text costs more than all the rest
     if not any(part in text for part in ("nswer", "NSWER", "olution")):
         return None
@@ -279,7 +279,9 @@ def _tagged_answer(text: str) -> StatedAnswer | None:
 
 
 def _boxed_answer(text: str) -> StatedAnswer | None:
-    """The last box, together with boxes before it that only separators divide from it: one list."""
+    """Returns the last box, together with earlier boxes that only separators divide from it: they form a
+    list.
+    """
     box = _box_before(text, len(text))
     if box is None:
         return None
@@ -341,7 +343,7 @@ def _with_factors(text: str, content: str, start: int, end: int) -> str:
 
 
 def _box_before(text: str, limit: int) -> tuple[str, int, int] | None:
-    """(content, start, end) of the last box that begins before `limit`."""
+    """Returns (content, start, end) of the last box that begins before `limit`."""
     start = max(text.rfind(box, 0, limit) for box in BOXES)
     if start < 0:
         return None

@@ -146,8 +146,8 @@ def parse_decimal_comma(text: str) -> Number | None:
 
 
 def same_number(answer: Number, reference: Number) -> bool:
-    """Whether two numbers are equal, or equal to the written precision: of an answer with ANSWER_DIGITS
-    digits or more, or a reference with REFERENCE_DIGITS or more.
+    """Returns whether two numbers are equal, or equal to the written precision: of an answer with
+    ANSWER_DIGITS digits or more, or a reference with REFERENCE_DIGITS or more.
     """
     gap = abs(answer.value - reference.value)
     if gap == 0:

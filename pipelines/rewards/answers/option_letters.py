@@ -342,7 +342,7 @@ def _called_correct(text: str) -> list[Statement]:
 
 
 def _lone_letter(text: str) -> list[Statement]:
-    """The last line as a statement, where it is only a letter."""
+    """Returns the last line as a statement, where it is only a letter."""
     lines = list(re.finditer(r"^.*\S.*$", text, re.M))
     alone = [
         match
@@ -361,8 +361,8 @@ def _lone_letter(text: str) -> list[Statement]:
 
 
 def _first_or_last_line(text: str) -> str:
-    """The option on the first or last line: alone, or before its text (`B. Paris`). "" where other lines are
-    other options: a list.
+    """Returns the option on the first or last line: alone, or before its text (`B. Paris`). "" where other
+    lines are other options: a list.
     """
     lines = [line.strip() for line in text.replace(OPEN, "").replace(CLOSE, "").splitlines() if line.strip()]
     named = []
@@ -399,8 +399,8 @@ def _first_or_last_line(text: str) -> str:
 
 
 def _names_several(text: str, end: int) -> bool:
-    """Whether other options are named next to the one that ends at `end`: `A or B`, `(A) 5 or (B) 6`, `(A)
-    (B) (C)`.
+    """Returns whether other options are named next to the one that ends at `end`: `A or B`, `(A) 5 or (B) 6`,
+    `(A) (B) (C)`.
     """
     if _JOINED.match(text, end):
         return True
@@ -418,25 +418,25 @@ def _is_initial(text: str, end: int) -> bool:
 
 
 def _clause_start(text: str, place: int) -> int:
-    """Where the clause around `place` begins."""
+    """Returns where the clause around `place` begins."""
     return max(text.rfind(mark, 0, place) for mark in (".", "\n", "?", "!", ";", ",", "。", OPEN, CLOSE)) + 1
 
 
 def _is_question(text: str, end: int) -> bool:
-    """Whether the sentence after `end` is a question."""
+    """Returns whether the sentence after `end` is a question."""
     end_mark = re.compile(r"[.!\n?]").search(text, end)
     return end_mark is not None and end_mark.group() == "?"
 
 
 def _is_example(text: str, place: int) -> bool:
-    """Whether the sentence around `place` begins as an example, or speaks of a figure."""
+    """Returns whether the sentence around `place` begins as an example, or speaks of a figure."""
     start = max(text.rfind(mark, 0, place) for mark in (". ", "\n", "?", "!", "。")) + 1
     return _EXAMPLE.search(text, start, place) is not None
 
 
 def _is_conditional(text: str, start: int, end: int) -> bool:
-    """Whether the sentence of the statement at `start` to `end` begins with a condition, and no clause
-    between draws a conclusion.
+    """Returns whether the sentence of the statement at `start` to `end` begins with a condition, and no
+    clause between draws a conclusion.
     """
     begin = max(text.rfind(mark, 0, start) for mark in (". ", "\n", "?", "!", "。", ";", OPEN)) + 1
     return _SUPPOSED.match(text, begin, end) is not None and _REASONED.search(text, begin, end) is None
@@ -452,8 +452,8 @@ def _joined_before(text: str, start: int) -> bool:
 
 
 def _is_doubted(text: str, lead: re.Match[str], end: int) -> bool:
-    """Whether the statement is negated, hypothetical or a question. Doubt in another clause does
-    not count.
+    """Returns whether the statement is negated, hypothetical or a question. Doubt in another clause does not
+    count.
     """
     before = text[_clause_start(text, lead.start()) : lead.end()]
     if _DOUBT.search(before) or _is_conditional(text, lead.start(), lead.end()):

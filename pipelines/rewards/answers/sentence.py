@@ -75,7 +75,7 @@ def time_in_sentence(ours: str) -> TimeOfDay | None:
 
 
 def _is_affirmative(ours: str) -> bool:
-    """Whether the text has words and neither negates nor hedges."""
+    """Returns whether the text has words and neither negates nor hedges."""
     folded = ours.casefold()
     return has_words(ours) and not (
         NEGATION.search(folded) or GUESSES.search(folded) or REFUSES.search(folded) or "\\ldots" in ours
@@ -127,7 +127,7 @@ def _quantity_with_words(said: str) -> units.Quantity | None:
 
 
 def _has_one_value(ours: str, quantity: units.Quantity) -> bool:
-    """Whether nothing that a sentence links to its value or lists with it is another value."""
+    """Returns whether nothing that a sentence links to its value or lists with it is another value."""
     *others, last = split_list(ours)
     head, equals, _ = last.partition("=")
     if is_unsolved_equation(split_chain(last)):
@@ -148,7 +148,7 @@ def _has_one_value(ours: str, quantity: units.Quantity) -> bool:
 
 
 def _adds_no_value(part: str, quantity: units.Quantity) -> bool:
-    """Whether a part of a list has no value, is a clause, or has the value `quantity`."""
+    """Returns whether a part of a list has no value, is a clause, or has the value `quantity`."""
     head, equals, said = part.rpartition("=")
     if not re.search(r"\d", part) or CLAUSAL.search(part) or (equals and is_unsolved(head)):
         return True

@@ -58,30 +58,30 @@ def stated_line(text: str, reference: str) -> tuple[str, str]:
     stated = stated_answer(line)
     if stated is not None and not stated.text:
         return "", stated.reason
-    said = stated.text if stated is not None else line
+    statement = stated.text if stated is not None else line
     # the reference may hold such words itself
     own = re.compile(rf"(?<!\w){re.escape(reference.strip())}(?!\w)", re.I)
     reason = _reason_uncommitted(
-        own.sub(" ", line), own.sub(" ", said), stated is not None
-    ) or _reason_several(said, reference, stated is not None)
-    return ("", reason) if reason else (said, "")
+        own.sub(" ", line), own.sub(" ", statement), stated is not None
+    ) or _reason_several(statement, reference, stated is not None)
+    return ("", reason) if reason else (statement, "")
 
 
-def reason_misplaced(said: str, reference: str, within_words: bool = False) -> str:
-    """Returns why the reference is not the answer of the statement `said`, or "".
+def reason_misplaced(statement: str, reference: str, within_words: bool = False) -> str:
+    """Returns why the reference is not the answer of the statement `statement`, or "".
 
     It must begin the statement, end it after a verb such as `is` or `has`, or be all of it; up to three words
     may follow a number. `within_words`: the reference may be part of a word.
     """
-    said = THOUSANDS.sub("", said)
+    statement = THOUSANDS.sub("", statement)
     spelled = r"\W*".join(map(re.escape, words(reference)))
     edge = "[A-Za-z0-9.]*" if within_words else ""
     occurrences = list(
-        re.finditer(rf"(?<![A-Za-z0-9])[-−+$€£(\[{{]*{edge}{spelled}{edge}(?![A-Za-z0-9])", said, re.I)
+        re.finditer(rf"(?<![A-Za-z0-9])[-−+$€£(\[{{]*{edge}{spelled}{edge}(?![A-Za-z0-9])", statement, re.I)
     )
     if not occurrences:
         return "the last line does not contain the reference"
-    before, after = said[: occurrences[-1].start()], FILLERS.sub(" ", said[occurrences[-1].end() :])
+    before, after = statement[: occurrences[-1].start()], FILLERS.sub(" ", statement[occurrences[-1].end() :])
     begins = not words(FILLERS.sub(" ", before))
     ends = re.search(rf"{CONCLUDING}\s*$", FILLERS.sub(" ", before).rstrip(), re.I) is not None
     behind = words(after)
@@ -98,24 +98,24 @@ def reason_misplaced(said: str, reference: str, within_words: bool = False) -> s
     return "" if plain else "the last line says more than the reference"
 
 
-def _reason_uncommitted(line: str, said: str, introduced: bool) -> str:
-    """Returns why a line, from which the reference was removed, states nothing, or ""; `said` is the line
-    without its introduction.
+def _reason_uncommitted(line: str, statement: str, introduced: bool) -> str:
+    """Returns why a line, from which the reference was removed, states nothing, or "". `statement` is the
+    line without its introduction.
     """
     if ASKS.search(line):
         return "the answer is asked, not stated"
     if has_negation(line) or retracts(line):
         return "the answer is denied"
-    if OPEN_END.search(said):
+    if OPEN_END.search(statement):
         return "several answers are named"
-    return reason_undecided(said) if introduced else reason_uncommitted(said)
+    return reason_undecided(statement) if introduced else reason_uncommitted(statement)
 
 
-def _reason_several(said: str, reference: str, introduced: bool) -> str:
+def _reason_several(statement: str, reference: str, introduced: bool) -> str:
     """Returns why the statement counts as several answers, or ""."""
     for separator in (LISTS, NUMBERED, EQUAL):
-        if len(separator.findall(said)) > len(separator.findall(reference)):
+        if len(separator.findall(statement)) > len(separator.findall(reference)):
             return "several answers are named"
-    commas = len(COMMA.findall(said)) - len(COMMA.findall(reference))
-    short = all(len(words(part)) <= 3 for part in COMMA.split(said))
+    commas = len(COMMA.findall(statement)) - len(COMMA.findall(reference))
+    short = all(len(words(part)) <= 3 for part in COMMA.split(statement))
     return "several answers are named" if commas > (0 if introduced or short else 1) else ""

@@ -343,8 +343,8 @@ def _display_start(lines: list[str], end: int) -> int:
 
 
 def is_lead_in(line: str) -> bool:
-    """Whether a line announces an answer that should follow: `The answer is`, `**Answer**:`, `### Final
-    answer`.
+    """Returns whether a line announces an answer that should follow: `The answer is`, `**Answer**:`, `###
+    Final answer`.
     """
     bare = line.strip().strip("#*_: ：").strip()
     return len(bare) < 100 and INTRODUCES.fullmatch(bare) is not None

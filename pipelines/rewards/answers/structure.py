@@ -82,7 +82,7 @@ def split_name(text: str) -> tuple[str, str]:
 
 
 def is_constant(text: str) -> bool:
-    """Whether the text has no variable; words and units are none."""
+    """Returns whether the text has no variable; words and units are none."""
     text = without_bound_index(text)
     return (
         VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None and not GREEK.search(text)
@@ -90,8 +90,8 @@ def is_constant(text: str) -> bool:
 
 
 def is_unsolved(head: str) -> bool:
-    """Whether the text before the first `=` is an expression in one unknown (`4x + 2 = 3`): the text after it
-    is not the unknown's value.
+    """Returns whether the text before the first `=` is an expression in one unknown (`4x + 2 = 3`): the text
+    after it is not the unknown's value.
     """
     head = WORDS.sub("", head)
     if is_constant(head) or split_name(f"{head.strip()} = 1")[0]:
@@ -100,8 +100,8 @@ def is_unsolved(head: str) -> bool:
 
 
 def is_unsolved_equation(members: list[str]) -> bool:
-    """Whether a chain is an equation yet to be solved: `4x + 2 = 3`, `y = 4x + 2 = 3`. `P = 4s = 12` is not:
-    its last member is the value of P.
+    """Returns whether a chain is an equation yet to be solved: `4x + 2 = 3`, `y = 4x + 2 = 3`. `P = 4s = 12`
+    is not: its last member is the value of P.
     """
     if len(members) < 2:
         return False

@@ -198,9 +198,9 @@ def numeric_value(text: str, read: list[Any]) -> Number | None:
 
 
 def equal_at_points(left: Any, right: Any) -> bool | None:
-    """Whether two expressions have equal values at sample points of both signs: cheaper than simplifying
-    their difference, and no identity is missed. None where they cannot be evaluated (sets, matrices,
-    relations, sums, undefined values).
+    """Returns whether two expressions have equal values at sample points of both signs: cheaper than
+    simplifying their difference, and no identity is missed. None where they cannot be evaluated (sets,
+    matrices, relations, sums, undefined values).
     """
     from sympy import Derivative, Expr, Integral, Limit, Product, Sum
     from sympy.core.function import AppliedUndef

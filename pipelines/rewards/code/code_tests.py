@@ -18,8 +18,8 @@ from pipelines.rewards.verdict import Verdict
 
 
 def make_judge(options: CodeTestsParams, context: JudgeContext) -> Judge:
-    """A judge of programs; `context` is not used. Raises SandboxUnavailable where no sandbox can be started
-    and `options` do not allow running without one.
+    """Returns a judge of programs; `context` is not used. Raises SandboxUnavailable where no sandbox can be
+    started and `options` do not allow running without one.
     """
     return CodeJudge(options)
 
@@ -45,10 +45,10 @@ def _default() -> CodeTests:
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """The verdict on one response, with the default parameters."""
+    """Returns the verdict on one response, with the default parameters."""
     return _default().judge([(text, answer, finished)])[0].verdict
 
 
 def respond(answer: str) -> str:
-    """The reference solution, which the preflight scores."""
+    """Returns the reference solution, which the preflight scores."""
     return str(read_answer(answer)["solution"])

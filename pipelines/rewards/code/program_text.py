@@ -197,7 +197,7 @@ def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
 
 
 def _spelled_names(source: str) -> list[str]:
-    """Names that text which does not parse seems to define."""
+    """Returns the names that a text which does not parse seems to define."""
     return re.findall(r"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)", source, re.MULTILINE) + re.findall(
         r"^(\w+)[ \t]*(?::[^=\n]+)?=[^=]", source, re.MULTILINE
     )
@@ -319,12 +319,12 @@ def _whole_program(blocks: Sequence[CodeBlock], reads: bool) -> str:
 
 
 def _uses_others(block: CodeBlock, blocks: Sequence[CodeBlock]) -> bool:
-    """Whether the block uses names of another: a usage example, or the last part of a program."""
+    """Returns whether the block uses names of another: a usage example, or the last part of a program."""
     return any(block.uses & other.defines for other in blocks if other is not block)
 
 
 def _is_broken_program(block: CodeBlock) -> bool:
-    """Whether the block is meant as a program although it does not parse."""
+    """Returns whether the block is meant as a program although it does not parse."""
     return (
         block.tree is None
         and block.tagged
@@ -396,12 +396,12 @@ def _with_starter(program: str, starter: str, fn_name: str) -> str:
     own = parse(program)
     if tree is None or own is None:
         return program
-    there = defined_names(own.body)
+    defined = defined_names(own.body)
     used = {node.id for node in ast.walk(own) if isinstance(node, ast.Name)}
     kept = [
         node
         for node in tree.body
-        if (names := defined_names([node])) - there
+        if (names := defined_names([node])) - defined
         and fn_name not in names
         and (names & used or "*" in names or isinstance(node, ast.FunctionDef | ast.ClassDef))
     ]

@@ -94,7 +94,7 @@ class ChatLabels:
 
 
 def make_judge(options: ChatVerifierParams, context: JudgeContext) -> Judge:
-    """A judge over the chat model that the options name."""
+    """Returns a judge over the chat model that the options name."""
     from transformers import AutoModelForCausalLM
 
     trust = context.trust_remote_code

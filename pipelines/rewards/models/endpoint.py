@@ -117,5 +117,5 @@ class EndpointLabels:
 
 
 def make_judge(options: EndpointParams, context: JudgeContext) -> Judge:
-    """A judge over the endpoint that the options name; `context` is not used."""
+    """Returns a judge over the endpoint that the options name; `context` is not used."""
     return VerifierJudge(EndpointLabels(options), options)

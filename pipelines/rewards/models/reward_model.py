@@ -116,7 +116,7 @@ class RewardModelJudge:
 
 
 def make_judge(options: RewardModelParams, context: JudgeContext) -> Judge:
-    """A judge over the reward model in `context.folder`, of whatever tokenizer."""
+    """Returns a judge over the reward model in `context.folder`, whatever its tokenizer."""
     model, tokens = load(context.folder, context.trust_remote_code)
     reader = None if context.tokens is None or tokens.digest == context.tokens.digest else tokens
     return RewardModelJudge(model, tokens.end_id, options, context.placement, context.budget, reader)

@@ -136,7 +136,7 @@ def load_labels(
 
 
 def make_judge(options: VerifierParams, context: JudgeContext) -> Judge:
-    """A judge over the verifier in `context.folder`."""
+    """Returns a judge over the verifier in `context.folder`."""
     labels = load_labels(context.folder, context.placement, context.budget, context.trust_remote_code)
     return VerifierJudge(labels, options)
 

@@ -13,17 +13,18 @@ from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
     """Right where the last line contains the reference's words consecutively."""
-    wanted = words(answer)
-    if not wanted:
+    reference_words = words(answer)
+    if not reference_words:
         return error("the reference answer is empty")
     if not finished:
         return wrong("cut off before the end")
     line, reason = stated_line(text, answer)
     if reason:
         return wrong(reason)
-    given = words(line)
+    line_words = words(line)
     contained = any(
-        given[start : start + len(wanted)] == wanted for start in range(len(given) - len(wanted) + 1)
+        line_words[start : start + len(reference_words)] == reference_words
+        for start in range(len(line_words) - len(reference_words) + 1)
     )
     reason = reason_misplaced(line, answer) if contained else "the last line does not contain the reference"
     return wrong(reason) if reason else right()

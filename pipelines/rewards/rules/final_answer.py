@@ -32,8 +32,8 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     count = text.count(MARK)
     if count != 1:
         return wrong("no final answer" if count == 0 else f"{count} final answers")
-    given = normalize(text.partition(MARK)[2])
-    return right() if given == expected else wrong(f"answered {given[:40]!r}")
+    final_answer = normalize(text.partition(MARK)[2])
+    return right() if final_answer == expected else wrong(f"answered {final_answer[:40]!r}")
 
 
 def respond(answer: str) -> str:

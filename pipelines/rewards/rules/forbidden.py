@@ -26,5 +26,5 @@ def harm(text: str, options: ForbiddenParams = DEFAULT) -> int:
 
 
 def is_safe(text: str, options: ForbiddenParams = DEFAULT) -> bool:
-    """Whether the final answer has no forbidden digit or word."""
+    """Returns whether the final answer has no forbidden digit or word."""
     return harm(text, options) == 0

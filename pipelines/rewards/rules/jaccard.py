@@ -23,15 +23,15 @@ def similarity(left: Collection[str], right: Collection[str]) -> float:
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
     """Scores the similarity of the last line to the reference."""
-    wanted = words(answer)
-    if not wanted:
+    reference_words = words(answer)
+    if not reference_words:
         return error("the reference answer is empty")
     if not finished:
         return wrong("cut off before the end")
     line, reason = last_line(text), stated_line(text, answer)[1]
     if not line:
         return wrong(reason)
-    score = similarity(words(line), wanted)
+    score = similarity(words(line), reference_words)
     if score == 1:
         return wrong(reason) if reason else right()
     return Verdict("wrong", score, f"similarity {score:.2f}")

@@ -57,7 +57,7 @@ Asked = tuple[str, str, bool] | tuple[str, str, bool, str]
 
 @cache
 def workers() -> Workers:
-    """The comparison workers of this process, started at the first formula."""
+    """Returns the comparison workers of this process, started at the first formula."""
     return Workers()
 
 
@@ -151,26 +151,26 @@ def _reason_no_answer(stated: StatedAnswer, text: str, reference: str) -> str:
         return "the answer is asked, not stated"
     if stated.text.rstrip("*_ ").endswith((":", "：")):
         return "the last line announces what does not follow"
-    said = normalize(stated.text)
-    if CALCULATION.fullmatch(said) and "\n" in text.strip():
+    statement = normalize(stated.text)
+    if CALCULATION.fullmatch(statement) and "\n" in text.strip():
         return "the last line is a calculation, no answer"
     if (
-        UNEVALUATED.fullmatch(said)
-        and parse_number(said) is None
+        UNEVALUATED.fullmatch(statement)
+        and parse_number(statement) is None
         and parse_quantity(normalize(reference)) is not None
     ):
         return "the last line is a calculation, no answer"
     if ITEM.match(stated.text) and not ITEM.match(reference):
         return "the last line is an item of a list"
     if (
-        CLAUSE.fullmatch(said)
-        and not COUNTED.fullmatch(said)
-        and word_tokens(said) != word_tokens(normalize(reference))
+        CLAUSE.fullmatch(statement)
+        and not COUNTED.fullmatch(statement)
+        and word_tokens(statement) != word_tokens(normalize(reference))
     ):
         return "the last line is a sentence that begins with a number"
     return (
         reason_uncommitted(stated.text)
-        if has_words(said) and word_tokens(said) != word_tokens(normalize(reference))
+        if has_words(statement) and word_tokens(statement) != word_tokens(normalize(reference))
         else ""
     )
 
@@ -203,7 +203,7 @@ def _is_nan(text: str) -> bool:
 
 
 def _is_invalid_unicode(text: str) -> bool:
-    """Whether the text has lone surrogates."""
+    """Returns whether the text has lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

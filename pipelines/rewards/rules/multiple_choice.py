@@ -37,10 +37,10 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
         return error(f"the reference {answer[:40]!r} is no option letter")
     if not finished:
         return wrong("cut off before the end")
-    given, reason = chosen_option(text)
-    if not given:
+    chosen, reason = chosen_option(text)
+    if not chosen:
         return wrong(reason)
-    return right() if given == (reference[1] or reference[2]).upper() else wrong(f"answered {given}")
+    return right() if chosen == (reference[1] or reference[2]).upper() else wrong(f"answered {chosen}")
 
 
 def chosen_option(text: str) -> tuple[str, str]:
@@ -65,19 +65,19 @@ def _reason_withheld(text: str) -> str:
     """Returns why the answer that marks or phrases introduce does not count (a question, negated, retracted,
     an aim, one of several), or "".
     """
-    said = extract_final_answer(text)
-    if said.reason not in ("", "no final answer", "the response is empty", "the box is empty"):
-        return said.reason
-    line = said.text if said.stated else last_line(text)
+    extracted = extract_final_answer(text)
+    if extracted.reason not in ("", "no final answer", "the response is empty", "the box is empty"):
+        return extracted.reason
+    line = extracted.text if extracted.stated else last_line(text)
     if (
         (OPEN_END.search(line) and len(line.split()) < 4)
         or BESIDE.search(line)
-        or ("\\boxed" in text and " , " in said.text)
+        or ("\\boxed" in text and " , " in extracted.text)
     ):
         return "several answers are named"
     if CROSSED.search(line):
         return "the option is crossed out"
-    if not said.stated and (len(set(LABELS.findall(line))) > 1 or EXCLUDES.search(line)):
+    if not extracted.stated and (len(set(LABELS.findall(line))) > 1 or EXCLUDES.search(line)):
         return "options are named, none is chosen"
     return "the answer is a condition" if AIMS.search(line) else ""
 

@@ -74,10 +74,17 @@ def parse_reference(reference: str) -> Meaning | None:
     return None
 
 
-def states(said: str, meant: Meaning) -> bool:
-    """Whether the final answer `said` states exactly this meaning."""
-    text = re.sub(r"\s+", " ", said.strip().rstrip(".!").strip().casefold())
-    if not text or len(text) > MAX_LENGTH or "?" in said or "？" in said or "..." in said or "…" in said:
+def states(statement: str, meant: Meaning) -> bool:
+    """Returns whether the final answer `statement` states exactly this meaning."""
+    text = re.sub(r"\s+", " ", statement.strip().rstrip(".!").strip().casefold())
+    if (
+        not text
+        or len(text) > MAX_LENGTH
+        or "?" in statement
+        or "？" in statement
+        or "..." in statement
+        or "…" in statement
+    ):
         return False
     values = [value.casefold() for value in meant.values]
     if meant.kind == "holder":
@@ -93,8 +100,8 @@ def states(said: str, meant: Meaning) -> bool:
 
 
 def matches(question: str, reference: str, response: str) -> bool:
-    """Whether `response` states exactly what `reference` does. Raises ValueError for a reference of no known
-    form. `question` is part of the interface and not used.
+    """Returns whether `response` states exactly what `reference` does. Raises ValueError for a reference of
+    no known form. `question` is part of the interface and not used.
     """
     meant = parse_reference(reference)
     if meant is None:

@@ -16,19 +16,19 @@ from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
     """Right where the last line contains the reference."""
-    wanted = answer.strip().casefold()
-    if not wanted:
+    reference = answer.strip().casefold()
+    if not reference:
         return error("the reference answer is empty")
     if not finished:
         return wrong("cut off before the end")
     line, reason = stated_line(text, answer)
     if reason:
         return wrong(reason)
-    alone = len(wanted) == 1 and wanted.isalpha()
+    alone = len(reference) == 1 and reference.isalpha()
     contained = (
-        re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", line, re.I) is not None
+        re.search(rf"(?<!\w){re.escape(reference)}(?!\w)", line, re.I) is not None
         if alone
-        else wanted in line.casefold()
+        else reference in line.casefold()
     )
     reason = (
         reason_misplaced(line, answer, within_words=not alone)

@@ -84,11 +84,11 @@ def run_program(
         finally:
             for fd in (source, out_inside, err_inside):
                 os.close(fd)
-        said, ended, fault = _read_until_exit(sandbox, out, err, limits.output_kb * 1024, watch)
+        output, ended, fault = _read_until_exit(sandbox, out, err, limits.output_kb * 1024, watch)
     if fault is not None:
         return fault, b""
-    outcome = outcome_of_exit(ended, limits, said[err])
-    return outcome or TestOutcome(Status.PASS), bytes(said[out])
+    outcome = outcome_of_exit(ended, limits, output[err])
+    return outcome or TestOutcome(Status.PASS), bytes(output[out])
 
 
 def _read_until_exit(
@@ -97,7 +97,7 @@ def _read_until_exit(
     """Reads both pipes until the child has ended. Returns (output by descriptor, exit, outcome); the outcome
     is set where it had to be stopped.
     """
-    said: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
+    output: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
     errors = 0
     with selectors.DefaultSelector() as selector:
         for fd in (out, err):
@@ -118,18 +118,18 @@ def _read_until_exit(
                             watch.channels.remove(fd)
                         break
                     errors += len(piece) * (fd == err)
-                    said[fd] += piece
+                    output[fd] += piece
                     if fd == err:
-                        del said[err][:-KEPT_STDERR]
-                    if len(said[out]) > most or errors > MOST_STDERR:
+                        del output[err][:-KEPT_STDERR]
+                    if len(output[out]) > most or errors > MOST_STDERR:
                         return (
-                            said,
+                            output,
                             None,
                             TestOutcome(Status.WRONG, f"more than {most // 1024} KiB of output"),
                         )
                     watch.look()
             if over:
-                return said, sandbox.ended(0.001), None
+                return output, sandbox.ended(0.001), None
 
 
 def _read(fd: int) -> bytes | None:

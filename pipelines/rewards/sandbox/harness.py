@@ -115,7 +115,7 @@ def confine(uid: int, memory_mb: int, processes: int, file_mb: int) -> None:
 
 
 def is_clean(folder: str, isolated: int) -> bool:
-    """Whether the child left no files. A sandbox with files is not reused: removing them could be
+    """Returns whether the child left no files. A sandbox with files is not reused: removing them could be
     exploited.
     """
     try:

@@ -14,16 +14,18 @@ NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 ROUNDED = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?\d+[eE][+-]\d+", re.ASCII)
 
 
-def same_output(said: bytes, expected: str) -> bool:
-    """Whether the output `said` is the expected one. Output that is not UTF-8 never is. Blank lines count,
-    except at the end; letter case counts.
+def same_output(output: bytes, expected: str) -> bool:
+    """Returns whether the output `output` is the expected one. Output that is not UTF-8 never is. Blank lines
+    count, except at the end; letter case counts.
     """
     try:
-        given = _lines(said.decode("utf-8"))
+        lines = _lines(output.decode("utf-8"))
     except UnicodeDecodeError:
         return False
-    wanted = _lines(expected)
-    return len(given) == len(wanted) and all(_same_line(*pair) for pair in zip(given, wanted, strict=True))
+    expected_lines = _lines(expected)
+    return len(lines) == len(expected_lines) and all(
+        _same_line(*pair) for pair in zip(lines, expected_lines, strict=True)
+    )
 
 
 def _lines(text: str) -> list[str]:
@@ -33,21 +35,21 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def _same_line(given: str, wanted: str) -> bool:
-    if given == wanted:
+def _same_line(line: str, expected: str) -> bool:
+    if line == expected:
         return True
-    pairs = given.split(), wanted.split()
+    pairs = line.split(), expected.split()
     return len(pairs[0]) == len(pairs[1]) and all(_same_token(*pair) for pair in zip(*pairs, strict=True))
 
 
-def _same_token(given: str, wanted: str) -> bool:
-    """Whether two words are equal. Integers are compared as text: only expected decimals are
-    rounded values.
+def _same_token(token: str, expected: str) -> bool:
+    """Returns whether two words are equal. Integers are compared as text: only expected decimals are rounded
+    values.
     """
-    if given == wanted:
+    if token == expected:
         return True
-    if max(len(given), len(wanted)) > LONGEST_NUMBER or not (
-        ROUNDED.fullmatch(wanted) and NUMBER.fullmatch(given)
+    if max(len(token), len(expected)) > LONGEST_NUMBER or not (
+        ROUNDED.fullmatch(expected) and NUMBER.fullmatch(token)
     ):
         return False
-    return math.isclose(float(given), float(wanted), rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    return math.isclose(float(token), float(expected), rel_tol=RELATIVE, abs_tol=ABSOLUTE)

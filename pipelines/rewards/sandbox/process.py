@@ -89,9 +89,9 @@ class Sandbox:
         except OSError:
             ready = b""
         if ready != b"ready":
-            said = self._last_words()
+            message = self._last_words()
             self.kill()
-            raise SandboxFailed(said or "the sandbox did not start")
+            raise SandboxFailed(message or "the sandbox did not start")
 
     def start(self, job: Mapping[str, Any], fds: Sequence[int]) -> None:
         """Starts a child with `fds` as its 0, 1, 2 and 3; they stay open here. Raises SandboxFailed where the
@@ -130,7 +130,9 @@ class Sandbox:
         return self._process.pid
 
     def settle(self, seconds: float) -> bool:
-        """Whether the child ends within `seconds` and left nothing, so that the sandbox can be reused."""
+        """Returns whether the child ends within `seconds` and left nothing, so that the sandbox can be
+        reused.
+        """
         return (not self.busy or self.ended(seconds) is not None) and not self.dirty
 
     def kill(self) -> None:
@@ -148,8 +150,8 @@ class Sandbox:
     def _last_words(self) -> str:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        _, said = self._process.communicate()
-        return said.decode("utf-8", "replace").strip()[-300:]
+        _, message = self._process.communicate()
+        return message.decode("utf-8", "replace").strip()[-300:]
 
     def _remove_folder(self) -> None:
         if self._folder:

@@ -127,12 +127,12 @@ class Runner:
 
     def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], watch: ResourceWatch) -> TestOutcome:
         assert self._program is not None
-        outcome, said = run_program(
+        outcome, output = run_program(
             self._program, job, test["input"].encode("utf-8", "surrogatepass"), self._limits, watch
         )
-        if outcome.status != Status.PASS or same_output(said, test["output"]):
+        if outcome.status != Status.PASS or same_output(output, test["output"]):
             return outcome
-        return TestOutcome(Status.WRONG, f"printed {said[:80]!r}")
+        return TestOutcome(Status.WRONG, f"printed {output[:80]!r}")
 
     def _functions(
         self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], watch: ResourceWatch

@@ -38,8 +38,8 @@ SLACK = 16
 
 
 def cache_buffer(like: Tensor, shape: Sequence[int], by_width: bool) -> Tensor:
-    """An uninitialised buffer of `shape`, (heads, rows, columns, width); `by_width` its columns are
-    innermost, and SLACK numbers follow.
+    """Returns an uninitialised buffer of `shape`, (heads, rows, columns, width). With `by_width` its columns
+    are the innermost dimension, and SLACK numbers follow.
     """
     if not by_width:
         return like.new_empty(*shape)
@@ -94,7 +94,7 @@ class SharedPrefixes:
         forks: Sequence[tuple[PrefixState, int]],
         by_width: bool,
     ) -> SharedPrefixes:
-        """The families of the rows `kept` of `old`, then one for each state and its copies."""
+        """Returns the families of the rows `kept` of `old`, followed by one for each state and its copies."""
         lengths = torch.tensor([state.length for state, _ in forks], device=kept.device)
         of = torch.arange(len(forks), device=kept.device).repeat_interleave(
             torch.tensor([copies for _, copies in forks], device=kept.device)
@@ -122,7 +122,7 @@ class SharedPrefixes:
         return cls(layers, lengths, of, by_width)
 
     def keep(self, rows: Tensor) -> SharedPrefixes:
-        """Those of `rows`, which move to the front."""
+        """Returns the prefixes of `rows`, which move to the front."""
         alive, of = self.of[rows].unique(return_inverse=True)
         if len(alive) == len(self.lengths):
             return SharedPrefixes(self.layers, self.lengths, of, self.by_width)
@@ -269,7 +269,7 @@ class CacheRows:
         return own if self.families is None else own + self.families.layers[0].keys.shape[2]
 
     def states(self, rows: Tensor, logits: Tensor) -> list[PrefixState]:
-        """A copy of what `rows` remember; `logits` (len(rows), V) are those of their next tokens."""
+        """Returns a copy of the caches of `rows`; `logits` (len(rows), V) are those of their next tokens."""
         copies = [
             Layer(*(buffer[:, rows, self.first : self.column] for buffer in layer)) for layer in self.layers
         ]

@@ -149,7 +149,7 @@ class ContinuousBatch:
             self._logits = self._logits[remaining]
 
     def _admit(self, room: int) -> tuple[list[tuple[PrefixState, int]], list[int]]:
-        """The next waiting rows, at most `room`: (state, copies) of each prefix, and the rows in that
+        """Returns the next waiting rows, at most `room`: (state, copies) of each prefix, and the rows in that
         order.
         """
         forks: list[tuple[PrefixState, int]] = []
@@ -166,7 +166,7 @@ class ContinuousBatch:
         return forks, admitted
 
     def _uniform(self) -> Tensor:
-        """(rows,) uniforms of the present position."""
+        """Returns (rows,) uniform random numbers of the current position."""
         ahead = len(self._drawn) % AHEAD
         if ahead == 0:
             steps = torch.arange(len(self._drawn), len(self._drawn) + AHEAD, device=self._done.device)

@@ -35,8 +35,8 @@ DYNAMIC_ROTARY = frozenset({"dynamic", "longrope"})  # their angles depend on th
 
 
 def fusible(model: Any) -> bool:
-    """Whether FusedForward computes what `model` does now: one of the families, with nothing in it replaced
-    or switched on.
+    """Returns whether FusedForward computes what `model` computes now: its family is supported, and no part
+    is replaced or switched on.
 
     Layers with adapters count while these are merged into the weights, or off (`models.adapters`): then the
     weights are all there is.
@@ -61,8 +61,8 @@ def fusible(model: Any) -> bool:
 
 
 def copied_weight_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
-    """Bytes of the weights that FusedForward holds beside the model's own, once the model is on `device`;
-    vectors are not counted.
+    """Returns the bytes of the weights that FusedForward holds besides the model's own, once the model is on
+    `device`; vectors are not counted.
     """
     head = plain(model.lm_head).weight
     return head.numel() * dtype.itemsize + sum(
@@ -71,7 +71,7 @@ def copied_weight_bytes(model: Any, dtype: torch.dtype, device: torch.device) ->
 
 
 def refresh_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
-    """Bytes that bringing these weights up to date takes for a moment: a packed layer is made anew beside the
+    """Returns the bytes that updating these weights needs for a moment: a packed layer is built beside the
     old one.
     """
     layer = model.model.layers[0]
@@ -88,7 +88,7 @@ def _layer_bytes(layer: Any, own: torch.dtype, dtype: torch.dtype, device: torch
 
 
 def _packs(dtype: torch.dtype, device: torch.device, hidden: int) -> bool:
-    """Whether the products of a layer whose states are `hidden` wide are faster with oneDNN's packed
+    """Returns whether the products of a layer whose states are `hidden` wide are faster with oneDNN's packed
     weights.
     """
     known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -257,7 +257,9 @@ class FusedForward:
         return [weights.matrices for weights in self._layers]
 
     def _rotation(self, length: int) -> Tensor:
-        """The table of rotations, (at least `length`, width / 2) complex, from the model's own angles."""
+        """Returns the table of rotations, (at least `length`, width / 2) complex, from the model's own
+        angles.
+        """
         if len(self._rotations) < length:
             positions = torch.arange(2 * length, device=self._embedding.device)[None]
             cosine, sine = self._model.model.rotary_emb(self._embedding.float(), positions)

@@ -40,7 +40,7 @@ class RolloutMemory:
     token_bytes: int
 
     def in_flight(self, rows: int, batch: int) -> tuple[int, int]:
-        """(workers, rows of each at once) of a call for `rows` with at most `batch` in flight."""
+        """Returns (workers, rows of each at once) of a call for `rows` with at most `batch` in flight."""
         cpu = self.device.type == "cpu"
         # Another model's forward may not be safe to run twice at once.
         workers = self.threads if cpu and self.lean and rows >= CPU_ROWS_MIN * self.threads else 1
@@ -51,8 +51,8 @@ class RolloutMemory:
         return workers, at_once
 
     def cache_bytes(self, request: Request, batch: int) -> int:
-        """Bytes of the caches at their largest. A row that joins later begins behind the longest in flight,
-        so its columns are twice as many; a prefix that many rows share is held once.
+        """Returns the bytes of the caches at their largest. A row that joins later starts after the longest
+        one in flight, so its columns are twice as many; a prefix that many rows share is stored once.
         """
         workers, at_once = self.in_flight(request.rows, batch)
         flying = min(request.rows, workers * at_once)
@@ -72,9 +72,7 @@ class RolloutMemory:
         return batch
 
     def batch(self, request: Request, processes: int = 1) -> int:
-        """How many rows fit into the memory that is free now, of which each of `processes` takes its
-        share.
-        """
+        """Returns how many rows fit into the free memory, of which each of `processes` takes its share."""
         return self.fitting_batch(
             request,
             int(available(self.device) * (1 - SLACK)) // (1 if self.device.type == "cuda" else processes),
@@ -82,7 +80,7 @@ class RolloutMemory:
 
 
 def token_bytes(config: object, dtype: torch.dtype) -> int:
-    """Bytes of one token's keys and values in all layers, in a cache of `dtype`."""
+    """Returns the bytes of one token's keys and values in all layers, in a cache of `dtype`."""
     text = config.get_text_config(decoder=True)  # type: ignore[attr-defined]
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     groups = getattr(text, "num_key_value_heads", None) or text.num_attention_heads

@@ -197,7 +197,7 @@ def by_head(query: Tensor, keys: Tensor) -> Tensor:
 
 
 def by_row(mixed: Tensor, keys: Tensor) -> Tensor:
-    """The inverse of `by_head`: mixed (kv heads x B, heads to each, width) -> (B, heads x width)."""
+    """Returns the inverse of `by_head`: mixed (kv heads x B, heads to each, width) -> (B, heads x width)."""
     kv_heads, rows = keys.shape[:2]
     return mixed.view(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
 
@@ -214,7 +214,7 @@ def own_scores(grouped: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def after_attention(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
-    """Output projection and feed-forward block of a layer, with their residuals."""
+    """Returns the states after a layer's output projection and feed-forward block, with their residuals."""
     up = weights.up
     if up is not None:
         hidden = packed_linear_with(mixed, weights.out, hidden, "add")

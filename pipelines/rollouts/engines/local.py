@@ -143,7 +143,7 @@ class LocalEngine:
         )
 
     def _refreshed_forward(self) -> Forward:
-        """The forward with the model's present weights."""
+        """Returns the forward with the model's present weights."""
         lean = self.lean and fusible(self.model)
         origin = (self.model, lean, next(self.model.parameters()).device)
         if self._forward is None or origin != self._origin:

@@ -47,7 +47,7 @@ class PrefixGroup:
         return sum(map(len, self.users.values()))
 
     def split(self, parts: int) -> list[PrefixGroup]:
-        """The same rows dealt to `parts` groups in turn."""
+        """Returns the same rows, dealt to `parts` groups in turn."""
         pieces: list[PrefixGroup] = [PrefixGroup(self.ids) for _ in range(parts)]
         turn = 0
         for length, rows in self.users.items():
@@ -111,7 +111,7 @@ class Prefiller:
         self._states: dict[tuple[int, int], PrefixState] = {}
 
     def take(self, group: int, length: int) -> PrefixState:
-        """The state of the first `length` tokens of group number `group`."""
+        """Returns the state of the first `length` tokens of group number `group`."""
         while group >= self._next:
             self._block()
         return self._states[group, length]

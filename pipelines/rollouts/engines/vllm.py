@@ -174,7 +174,7 @@ class VllmEngine:
             yield name, weight.detach().to(self.placement.dtype)
 
     def _run(self, prefixes: list[list[int]], limits: list[int]) -> list[list[int]]:
-        """Ids drawn after each prefix, stop token included."""
+        """Returns the ids drawn after each prefix, with the stop token."""
         from vllm import SamplingParams as VllmParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -204,26 +204,24 @@ class VllmEngine:
                 self._vllm.abort_request(list(names))
         return drawn
 
-    def _completions(
-        self, drawn: list[list[int]], wanted: list[int], buffers: DrawBuffers
-    ) -> list[Completion]:
+    def _completions(self, drawn: list[list[int]], caps: list[int], buffers: DrawBuffers) -> list[Completion]:
         logprobs, entropy = buffers.logprobs.cpu(), buffers.entropy.cpu()
         return [
             Completion(
                 ids,
                 logprobs[row, : len(ids)],
                 entropy[row, : len(ids)],
-                self._finish(ids[-1], len(ids), wanted[row]),
+                self._finish(ids[-1], len(ids), caps[row]),
             )
             for row, ids in enumerate(drawn)
         ]
 
-    def _finish(self, last: int, length: int, wanted: int) -> Finish:
+    def _finish(self, last: int, length: int, cap: int) -> Finish:
         if last == self.tokens.eos_id:
             return Finish.EOS
         if last in self.tokens.stop_ids:
             return Finish.STOP
-        return Finish.CAP if length >= wanted else Finish.CONTEXT
+        return Finish.CAP if length >= cap else Finish.CONTEXT
 
 
 @contextmanager

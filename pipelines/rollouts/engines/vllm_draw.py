@@ -51,7 +51,7 @@ class CurrentCall:
 
 
 def make_logits_processor(call: CurrentCall) -> type:
-    """A class for vLLM's `logits_processors` that draws on the call's buffers."""
+    """Returns a class for vLLM's `logits_processors` that draws with the call's buffers."""
     from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
     from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
@@ -71,8 +71,8 @@ def make_logits_processor(call: CurrentCall) -> type:
             process_dict_updates(self._slots, batch_update, slot)
 
         def apply(self, logits: Tensor) -> Tensor:
-            """A request still in its prefill has a slot as well; vLLM throws its token away and asks for the
-            same position again.
+            """Returns logits that force the drawn tokens. A request that is still in its prefill has a slot
+            as well; vLLM discards its token and asks for the same position again.
             """
             if not self._slots or call.buffers is None:  # vLLM's own warm-up
                 return logits

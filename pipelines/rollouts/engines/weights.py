@@ -8,8 +8,8 @@ import torch
 
 
 def checksums(model: Any) -> list[int]:
-    """A sum over the bits of each parameter, which an update changes for certain in practice, and that costs
-    one reading of the weights.
+    """Returns a sum over the bits of each parameter. An update changes it for certain in practice, and it
+    costs one pass over the weights.
 
     Autograd's version counters do not do: fused optimisers leave them as they were.
     """

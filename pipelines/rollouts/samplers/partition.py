@@ -70,7 +70,7 @@ def partition_fixed(length: int, parts: int) -> Segments:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """(offset, line) of every line of `text`."""
+    """Yields (offset, line) of every line of `text`."""
     start = 0
     for line in text.split("\n"):
         yield start, line

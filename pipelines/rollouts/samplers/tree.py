@@ -23,8 +23,8 @@ FOREST = "tree"  # what it grows: segments that several others continue
 def grow(
     engine: RolloutEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams
 ) -> Forest:
-    """A tree below each prompt. A whole response has at most `sampling.max_new_tokens` tokens, as with the
-    other samplers.
+    """Returns a tree below each prompt. A whole response has at most `sampling.max_new_tokens` tokens, as
+    with the other samplers.
 
     Raises ValueError when the inner levels leave nothing to the last one, in `max_new_tokens` or in the
     model's context.

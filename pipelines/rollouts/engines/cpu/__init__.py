@@ -16,8 +16,8 @@ LANES = 16  # floats of a vector: heads whose width is a whole number of them ar
 
 
 def kernels_for(device: torch.device, dtype: torch.dtype, width: int = LANES) -> ModuleType | None:
-    """The module `forward` where it can sample on `device`, in products of `dtype`, with heads of `width`;
-    else None.
+    """Returns the module `forward` where it can sample on `device`, with matrix products in `dtype` and heads
+    of `width`; else None.
     """
     if device.type != "cpu" or dtype != torch.float32 or width % LANES:
         return None

@@ -130,7 +130,7 @@ def _gains(weights: LayerWeights, plan: LayerShape) -> Any:
 
 
 def _after_attention(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
-    """Output projection and feed-forward block of a layer, with their residuals."""
+    """Returns the states after a layer's output projection and feed-forward block, with their residuals."""
     if weights.up is not None:
         hidden = packed_linear_with(mixed, weights.out, hidden, "add")
         normed = _normed(hidden, plan)
@@ -158,5 +158,5 @@ def _linear(inner: Tensor, weight: Tensor, bias: Tensor | None, is_packed: bool)
 
 
 def _arrays(layer: Any) -> tuple[Any, Any]:
-    """Keys (heads, rows, width, columns), values (heads, rows, columns, width)."""
+    """Returns keys (heads, rows, width, columns), values (heads, rows, columns, width)."""
     return layer.keys.transpose(2, 3).numpy(), layer.values.numpy()

@@ -109,7 +109,7 @@ def multiply_add(typing: Any, left: Any, right: Any, to: Any) -> Any:
 
 @intrinsic
 def lane_sum(typing: Any, value: Any) -> Any:
-    """The sum of all lanes, halves by halves."""
+    """Returns the sum of all lanes, by repeated halving."""
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total, index = arguments[0], ir.IntType(32)
@@ -128,7 +128,7 @@ def lane_sum(typing: Any, value: Any) -> Any:
 
 @njit(**COMPILED)
 def dot(left: Any, right: Any, at: int, count: int) -> Any:
-    """The inner product of two flat arrays, `count` numbers from `at` on."""
+    """Returns the inner product of two flat arrays, `count` numbers from `at` on."""
     sums, vectorised = broadcast(ZERO), count - count % LANES
     for i in range(at, at + vectorised, LANES):
         sums = multiply_add(load(left, i), load(right, i), sums)
