@@ -56,8 +56,8 @@ def audit_subject(
         say(f"✓ {subject}: every byte of it and of its recorded ancestry verifies", "green")
     elif not problems:
         say(
-            f"? {subject}: every byte verifies; what {len(ancestry.unverified)} runs were made with does "
-            f"not, for want of a second record",
+            f"? {subject}: every byte verifies; how {len(ancestry.unverified)} runs were made does not, "
+            f"since there is no second record of them",
             "yellow",
         )
     if replaying and ancestry.entry is not None:

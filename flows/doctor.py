@@ -124,7 +124,7 @@ def _params(root: Path) -> Iterator[Finding]:
         load(root)
         yield Finding("params.yaml", True, "every value is known and in range")
     except ParamsError as error:
-        yield Finding("params.yaml", False, "; ".join(error.problems), "mend the keys that are named")
+        yield Finding("params.yaml", False, "; ".join(error.problems), "correct the keys that are named")
 
 
 def _raw_data(root: Path) -> Iterator[Finding]:
@@ -239,7 +239,7 @@ def _databases(root: Path) -> Iterator[Finding]:
                 subject,
                 False,
                 f"{file}: {error}",
-                "end what holds it, or move the file away; the next run makes a new one",
+                "end the process that holds it, or move the file away; the next run creates a new one",
                 False,
             )
             continue
@@ -250,7 +250,7 @@ def _databases(root: Path) -> Iterator[Finding]:
             remedy = (
                 "nothing to do: the next run migrates it and keeps the old file"
                 if user_rows
-                else "nothing to do: the next run makes it anew"
+                else "nothing to do: the next run creates it again"
             )
             yield Finding(subject, False, f"{file}: {message}", remedy, needed=False)
         else:

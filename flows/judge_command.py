@@ -275,8 +275,8 @@ def _kind_of(model: str, root: Path | None) -> str:
     ):
         return "reward_model"
     raise BadUsage(
-        f"{folder} holds a model that is no judge: neither {FACTS} of a distilled verifier nor the head of a "
-        f"reward model"
+        f"{folder} holds a model that is not a judge: neither {FACTS} of a distilled verifier nor the head "
+        f"of a reward model"
     )
 
 

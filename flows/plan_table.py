@@ -55,7 +55,7 @@ def print_done(console: Console, root: Path, result: Ran) -> None:
         console.print(f"note: {note}", style="yellow", markup=False)
     if result.outcome.failed:
         console.print(
-            f"\nnot ended well: {', '.join(result.outcome.failed)}. The next `whetstone run` goes on from "
+            f"\nnot finished: {', '.join(result.outcome.failed)}. The next `whetstone run` resumes from "
             f"here.",
             style="red",
         )
@@ -117,7 +117,7 @@ def print_status(console: Console, status: dict[str, Any]) -> None:
     )
     if status["died"]:
         console.print(
-            f"the run {status['died']['run']} was killed; `whetstone run` goes on from its checkpoints",
+            f"the run {status['died']['run']} was killed; `whetstone run` resumes from its checkpoints",
             style="yellow",
         )
     if status["aside"]:
@@ -125,7 +125,7 @@ def print_status(console: Console, status: dict[str, Any]) -> None:
     if status["running"]:
         _print_running(console, status["running"])
     elif status["timings"]:
-        console.print("nothing runs now; the stages took, when they last ran:")
+        console.print("nothing runs now; durations of the stages' latest runs:")
         for stage, times in status["timings"].items():
             console.print(f"  {stage:<20} {times['wall_s']:8.1f} s  {times['action']}", markup=False)
 

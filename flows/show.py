@@ -148,7 +148,7 @@ def show(root: Path, subject: str, row: int, file: str | None = None, model: str
 def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path, Sequence[str]]:
     """Returns the folder of the set's pairs, or else of its records, and the names of its files."""
     if not name or "/" in name:
-        raise NothingToShow(f"{subject!r} is no data set: a name below data/ is expected")
+        raise NothingToShow(f"{subject!r} is not a data set: a name below data/ is expected")
     folders = {"pairs": PAIRS, "records": RECORDS}
     present = [folder for folder in folders if (root / "data" / name / folder).is_dir()]
     if not present:

@@ -156,7 +156,7 @@ def _wait_for(
         ):
             if ended:
                 console.print(
-                    f"{name}'s page ended at once: {cause(_lines(logs / log)) or 'it said nothing'}; see "
+                    f"{name}'s page ended at once: {cause(_lines(logs / log)) or 'it printed nothing'}; see "
                     f"{logs / log}",
                     style="red",
                 )

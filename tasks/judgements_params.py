@@ -79,6 +79,6 @@ class JudgementsParams(Settings):
             len(parts) == 3 and parts[0] == "models" and parts[2] == "model"
         ):
             raise ValueError(
-                f"origin {self.origin!r} is no model; a policy explores from models/<name>/model"
+                f"origin {self.origin!r} is not a model; a policy explores from models/<name>/model"
             )
         return self

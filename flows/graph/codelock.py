@@ -153,8 +153,8 @@ def main() -> int:
         return 2
     if changed:  # DVC read the old one before it began
         print(
-            "params.yaml takes other sources than before, source.lock.json says so now: the same command "
-            "again",
+            "params.yaml uses other sources than before, and source.lock.json has been updated: run the same "
+            "command again",
             file=sys.stderr,
         )
         return 1

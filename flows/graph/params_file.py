@@ -32,7 +32,7 @@ def read_text(path: Path) -> str:
         raise ParamsError([f"{path}: not found; a Whetstone project keeps its numbers there"]) from None
     except UnicodeDecodeError as error:
         raise ParamsError(
-            [f"{path.name}: no UTF-8 text ({error}); bring it back with `git checkout {path.name}`"]
+            [f"{path.name}: not UTF-8 text ({error}); bring it back with `git checkout {path.name}`"]
         ) from None
     except OSError as error:
         raise ParamsError([f"{path}: cannot be read: {error.strerror}"]) from None

@@ -394,7 +394,7 @@ class Ancestry:
             self._say(
                 f"{record_name}: {entry.stage}",
                 f"the records of one run disagree: {difference.text(record_name)}; one of them was edited, "
-                f"or dvc.lock was merged of two runs. "
+                f"or dvc.lock was merged from two runs. "
                 f"`whetstone run {entry.stage}` makes or restores the result that its inputs give",
             )
         if not judgement.witnesses and not judgement.differences and entry.state != RUN_CACHE:

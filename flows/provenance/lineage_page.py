@@ -86,7 +86,7 @@ def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     box_ids = {box.id for box in boxes}
     unknown = sorted({file for edge in hints for file in edge} - box_ids)
     if unknown:
-        raise ValueError(f"the lineage's edges name {', '.join(unknown)}, which is no node of it")
+        raise ValueError(f"the lineage's edges name {', '.join(unknown)}, which is not one of its nodes")
     return draw(boxes, hints, f"What {subject['path']} was made from", hints)
 
 

@@ -228,7 +228,7 @@ def _command(
         ended = running.wait(cancel, timeout)
         if ended.stopped == "cancelled":
             raise StageCancelled(
-                f"{stage_spec.stage} was stopped; the next run goes on from its last checkpoint"
+                f"{stage_spec.stage} was stopped; the next run resumes from its last checkpoint"
             )
         if ended.stopped:
             raise StageFailed(

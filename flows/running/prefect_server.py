@@ -47,7 +47,7 @@ def unanswered(url: str, timeout: float = 1.0) -> str:
         )
         return f"status {error.code}" + (f", {hint}" if hint else "")
     except http.client.HTTPException as error:  # urllib lets it through: something else listens there
-        return f"what answers is no web server ({type(error).__name__})"
+        return f"what answers is not a web server ({type(error).__name__})"
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error)) or type(error).__name__
 

@@ -88,7 +88,7 @@ class Session:
                 self._mend()
             if self.dead:
                 self.display.say(
-                    f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on "
+                    f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages resume "
                     f"from their checkpoints"
                 )
             for key in fill.write(self.root):
@@ -272,7 +272,7 @@ class Session:
         """Note a stage that was not tried because one that it depends on did not end well."""
         if name not in self.outcome.how:
             self.outcome.how[name] = "skipped"
-            self.outcome.why[name] = "a stage that it needs did not end well"
+            self.outcome.why[name] = "a stage that it depends on failed or was stopped"
             self.display.ended(name, "Skipped", 0)
 
     def unreached(self, why: str) -> None:

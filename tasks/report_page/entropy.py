@@ -105,7 +105,7 @@ def _course(points: Pairs, objective: str) -> EntropyCourse:
     doubts = {
         f"only {law.n} pairs for two coefficients": law.n < FEW,
         "a is not positive: accuracy did not rise as entropy fell": law.a <= 0,
-        "ceiling is no accuracy": not 0 <= law.ceiling <= 1,
+        "the ceiling is not in [0, 1]": not 0 <= law.ceiling <= 1,
     }
     return EntropyCourse(points, law, "; ".join(doubt for doubt, holds in doubts.items() if holds))
 

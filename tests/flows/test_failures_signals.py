@@ -27,7 +27,7 @@ def test_stopped_at_work(scene: Scene, how: str) -> None:
     assert time.monotonic() - pressed < 30  # 20 s are promised; the rest is for a busy machine
     assert run.wait(60) == 1
     until(lambda: not scene.left(), 30)
-    assert "was stopped; the next run goes on from its last checkpoint" in scene.output()
+    assert "was stopped; the next run resumes from its last checkpoint" in scene.output()
     assert scene.shown() == before
     assert prefect_flows(scene.folder)[-1] == "CANCELLED"
     assert "RUNNING" not in prefect_tasks(scene.folder)

@@ -216,4 +216,4 @@ def test_models_judge_by_folder(models: Path, words: list[str]):
 def test_a_model_that_is_no_judge_is_bad_usage(models: Path):
     done = judge("models/policy", "rows.jsonl", cwd=models)
     assert done.returncode == 2
-    assert "holds a model that is no judge" in done.stderr
+    assert "holds a model that is not a judge" in done.stderr

@@ -209,7 +209,7 @@ def test_what_bare_dvc_had_not_seen(project: Project, others: Path):
     project.set("base.common.pretrained", "assets/other")
     first = project.dvc("repro", "base")
     assert first.returncode != 0
-    assert "source.lock.json says so now: the same command again" in first.stdout + first.stderr
+    assert "source.lock.json has been updated: run the same command again" in first.stdout + first.stderr
     second = project.dvc("repro", "base")
     assert second.returncode == 0, second.stdout + second.stderr
     assert project.plan("base") == {}
