@@ -142,7 +142,7 @@ def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
     """Yields whether each judge behind a server answers and has its key set."""
     import httpx
 
-    from pipelines.rewards.models.endpoint_params import EndpointParams
+    from pipelines.rewards.models.options import EndpointParams
 
     for key, record in _records(used):
         if record.get("kind") != "endpoint":

@@ -9,8 +9,8 @@ from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.models import policy
 from pipelines.models.tokenizer import Tokens
 from pipelines.training.engine import Engine
+from pipelines.training.options import SupervisedParams
 from pipelines.training.supervised import Demonstrations, total_steps, train
-from pipelines.training.supervised_params import SupervisedParams
 from tasks.training_run import TrainingRun
 
 

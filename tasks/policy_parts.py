@@ -14,7 +14,7 @@ from pipelines.rewards.judge import Judge
 from pipelines.training.engine import Engine
 from pipelines.training.engines import make_engine
 from pipelines.training.micro_batches import MicroBatcher
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.policy_parts import Generation, Learner
 from pipelines.training.ranks import Ranks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipelines.training.supervised_params import SupervisedParams
+from pipelines.training.options import SupervisedParams
 
 
 class SftRun(SupervisedParams):

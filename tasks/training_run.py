@@ -20,7 +20,7 @@ from pipelines.training.checkpoints import Checkpoints, Saveable
 from pipelines.training.engine import Engine
 from pipelines.training.engines import make_engine
 from pipelines.training.memory import MemoryPlan, ModelShape, check_fits, predict
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.session import TrainingSession
 from tasks.stage import Stage

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipelines.evaluation.laboratory_params import LaboratoryParams
-from pipelines.rewards.models.verifier_params import VerifierParams
+from pipelines.rewards.models.options import VerifierParams
 from pipelines.rewards.reward_params import JUDGE, MAYBE_JUDGE
 from pipelines.settings import Settings
 from pipelines.training.verifier_params import VerifierTrainParams

@@ -41,9 +41,13 @@ class PlacedRows:
 class Wording(Protocol):
     """The interface of a module that paraphrases answers."""
 
-    def paraphrases(self, reference: str) -> list[str]: ...
+    def paraphrases(self, reference: str) -> list[str]:
+        """Returns right answers in different words, the reference first."""
+        ...
 
-    def near_misses(self, question: str, reference: str, rng: Random) -> list[str]: ...
+    def near_misses(self, question: str, reference: str, rng: Random) -> list[str]:
+        """Returns wrong answers that are close to the reference."""
+        ...
 
 
 def verifier_file(problem: Problem, shares: VerifierShares) -> str:

@@ -29,7 +29,7 @@ from pipelines.training.engine import (
     save_replica,
     set_mode,
 )
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from pipelines.training.ranks import Ranks
 
 T = TypeVar("T")

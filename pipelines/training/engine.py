@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipelines.models import adapters
 from pipelines.models.logprobs import score
 from pipelines.models.placement import Placement
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from pipelines.models.logprobs import score
 from pipelines.models.placement import Placement
 from pipelines.training.deepspeed_engine import DeepSpeedEngine, Offload
 from pipelines.training.engine import Engine, TorchEngine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from pipelines.training.ranks import Ranks
 
 

@@ -17,8 +17,7 @@ from pipelines.objectives.masks.options import MaskParams
 from pipelines.rewards.reward_params import JudgeParams
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.settings import Choice, Seam, Settings
-from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
-from pipelines.training.replay_params import ReplayParams
+from pipelines.training.options import OptimiserParams, ReplayParams, ScheduleParams
 
 SAMPLER = Seam("pipelines.rollouts.samplers", "grow(engine, prompts, settings, sampling)")
 CREDIT = Seam("pipelines.credit", "assign(experience, settings)")

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.objectives.preference.options import DpoParams, PairLossParams
 from pipelines.settings import Seam, Settings
-from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
+from pipelines.training.options import OptimiserParams, ScheduleParams
 
 PAIR_LOSS = Seam(
     "pipelines.objectives.preference",

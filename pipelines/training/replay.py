@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from pipelines.training.options import ReplayParams
 from pipelines.training.replay_columns import pack, unpack
-from pipelines.training.replay_params import ReplayParams
 
 RowT = TypeVar("RowT")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pipelines.training.optimiser_params import ScheduleParams
+from pipelines.training.options import ScheduleParams
 
 
 def lr_factor(step: float, total: int, schedule: ScheduleParams) -> float:

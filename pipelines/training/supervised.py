@@ -15,10 +15,10 @@ from pipelines.models.packing import Segment, can_share, cut, score_rows
 from pipelines.objectives.aggregation import sequence_weights
 from pipelines.training.batches import batch_indices
 from pipelines.training.engine import Engine
+from pipelines.training.options import SupervisedParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.schedule import lr_factor
 from pipelines.training.session import Reporter, TrainingSession
-from pipelines.training.supervised_params import SupervisedParams
 
 
 class Demonstrations:

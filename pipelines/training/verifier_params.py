@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipelines.rewards.models.verifier_params import AskingParams
+from pipelines.rewards.models.options import AskingParams
 from pipelines.settings import Settings
-from pipelines.training.supervised_params import SupervisedParams
+from pipelines.training.options import SupervisedParams
 
 
 class NegativesParams(Settings):

@@ -111,9 +111,8 @@ def test_the_loss_falls_on_these_tokens_alone(tmp_path):
     import torch
 
     from pipelines.training.engine import TorchEngine
-    from pipelines.training.optimiser_params import OptimiserParams
+    from pipelines.training.options import OptimiserParams, SupervisedParams
     from pipelines.training.supervised import Demonstrations, batch_loss
-    from pipelines.training.supervised_params import SupervisedParams
     from tests.tiny import CPU, make_tiny_model
 
     made = corpus(

@@ -12,7 +12,7 @@ from pipelines.evaluation.laboratory_params import GateParams
 from pipelines.rewards.generative.reading import LabelProbabilities
 from pipelines.rewards.generative.verifier_judge import VerifierJudge
 from pipelines.rewards.judge import RuleJudge
-from pipelines.rewards.models.verifier_params import VerifierParams
+from pipelines.rewards.models.options import VerifierParams
 from pipelines.rewards.rules import final_answer, phrase_answer
 from pipelines.rewards.verdict import right, wrong
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.models import policy, score_head
+from pipelines.rewards.models.options import AskingParams
 from pipelines.rewards.models.verifier import save_facts
-from pipelines.rewards.models.verifier_params import AskingParams
 from pipelines.rewards.reward_params import JUDGE
 from tests.flows.toy import ROOT
 from tests.tiny import make_tiny_model, make_tiny_tokens

@@ -206,6 +206,15 @@ def test_options_of_one_objective_leave_runs_of_another_fresh(project: Path) -> 
     changed = stale_after(losses, beta, beta.replace("0.1", "0.2"))
     assert "dpo" in {name.partition("@")[0] for name in changed}
     assert not any(name.startswith(("rl@", "sft@", "corpus@")) for name in changed)
+    # runs with a distilled verifier share the file with endpoints, which no run asks
+    judges, endpoint = "pipelines/rewards/models/options.py", 'kind: Literal["endpoint"] = "endpoint"'
+    assert "pipelines.rewards.models.options.VerifierParams" in before["rl@rlvr_soft"]["modules"]
+    assert stale_after(judges, endpoint, f"{endpoint}\n    more: float = 0.0") == set()
+    # every loop has an optimiser; the options of supervised fine-tuning are those of some
+    size = "validation_size: int = Field(200"
+    changed = stale_after("pipelines/training/options.py", size, size.replace("200", "201"))
+    assert {"sft@sft", "verifier@verifier"} <= changed
+    assert {name.partition("@")[0] for name in changed} <= {"sft", "verifier", "verifier_report"}
 
 
 def test_options_of_one_reader_leave_corpora_of_another_fresh(project: Path) -> None:

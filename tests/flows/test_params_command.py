@@ -55,7 +55,7 @@ def test_every_key_has_a_meaning() -> None:
             {
                 "type": "number in (0, 1]",
                 "default": 0.001,
-                "source": "pipelines/training/optimiser_params.py",
+                "source": "pipelines/training/options.py",
             },
         ),
         ("sft.common.steps", {"type": "integer ≥ 1 or null", "unit": "steps", "default": None}),

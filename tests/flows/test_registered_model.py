@@ -12,8 +12,8 @@ import pytest
 from flows.provenance.audit import audit
 from flows.provenance.lineage import UnknownSubject, lineage
 from pipelines.models import policy
+from pipelines.rewards.models.options import AskingParams
 from pipelines.rewards.models.verifier import save_facts
-from pipelines.rewards.models.verifier_params import AskingParams
 from tasks.tracking import Tracking
 from tests.flows import toy
 from tests.tiny import make_tiny_model, make_tiny_tokens

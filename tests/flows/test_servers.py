@@ -25,7 +25,7 @@ from flows.running.prefect_settings import ServerFailed
 from flows.ui import _page_answers
 from pipelines.quiet import LOOPBACK, spare_loopback
 from pipelines.rewards.models.endpoint import EndpointLabels
-from pipelines.rewards.models.endpoint_params import EndpointParams
+from pipelines.rewards.models.options import EndpointParams
 from tasks.database_file import MLFLOW, PREFECT, state
 from tests.cases import case
 from tests.flows.accident import Scene

@@ -11,14 +11,14 @@ from tests.flows.toy import BELOW_RL, BELOW_SFT, Project, method
 
 def test_a_default_that_nobody_overrides_runs_the_stages_that_use_it(graph: Project):
     graph.edit(
-        "pipelines/training/supervised_params.py",
+        "pipelines/training/options.py",
         "validation_size: int = Field(200",
         "validation_size: int = Field(201",
     )
     assert set(graph.plan()) == {"sft@sft", *BELOW_SFT}
     assert graph.reasons("sft@sft") == [
         "param sft.runs.sft.validation_size 200 -> 201",
-        "code pipelines.training.supervised_params changed",
+        "code pipelines.training.options.SupervisedParams changed",
     ]
     assert graph.bring("sft@sft") == {"sft@sft": "run"}
     assert graph.ran() == ["sft@sft"]

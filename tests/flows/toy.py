@@ -220,7 +220,7 @@ def make(folder: Path) -> Path:
     params |= copy.deepcopy(EMPTY)
     params["sft"]["common"].pop(
         "validation_size", None
-    )  # left to its default, in pipelines/training/supervised_params.py
+    )  # left to its default, in pipelines/training/options.py
     params["execution"] = {"threads": 1, "jobs": 2, "cpu_slots": 2, "grace_s": 2, "log_period_s": 0}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "presets.yaml").write_text("rl: {methods: {}}\n")

@@ -17,7 +17,7 @@ from pipelines.models import policy, score_head
 from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.rewards.judge import JudgeContext
 from pipelines.rewards.models import chat_verifier
-from pipelines.rewards.models.chat_verifier_params import ChatVerifierParams
+from pipelines.rewards.models.options import ChatVerifierParams
 from pipelines.sources.manifest import SourceError
 from pipelines.sources.opening import OpenedSource, unrecorded
 from tests.sources.made import gguf_file, model_folder

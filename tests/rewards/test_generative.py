@@ -23,8 +23,8 @@ from pipelines.rewards.generative.reading import (
 )
 from pipelines.rewards.generative.verifier_judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.judge import Response
+from pipelines.rewards.models.options import AskingParams, VerifierParams
 from pipelines.rewards.models.verifier import VerifierLabels, VerifierPrompt, load_facts, save_facts
-from pipelines.rewards.models.verifier_params import AskingParams, VerifierParams
 from pipelines.rewards.scoring import CheckerFailed
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 

@@ -20,9 +20,12 @@ import torch
 from pipelines.corpora.records.record import Record
 from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models import chat_verifier, endpoint
-from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, ChatVerifierParams
-from pipelines.rewards.models.endpoint_params import EndpointParams
-from pipelines.rewards.models.verifier_params import AskingParams
+from pipelines.rewards.models.options import (
+    AskingParams,
+    ChatAskingParams,
+    ChatVerifierParams,
+    EndpointParams,
+)
 from tests.tiny import CPU
 
 ROOT = Path(__file__).resolve().parents[2]

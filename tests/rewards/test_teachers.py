@@ -14,8 +14,7 @@ from pipelines.corpora.records.record import Record
 from pipelines.rewards.generative.verifier_judge import JudgeQuery
 from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models import chat_verifier, endpoint
-from pipelines.rewards.models.chat_verifier_params import ChatVerifierParams
-from pipelines.rewards.models.endpoint_params import EndpointParams
+from pipelines.rewards.models.options import ChatVerifierParams, EndpointParams
 from pipelines.rewards.reward_params import JUDGE
 from pipelines.rewards.scoring import CheckerFailed
 from tests.tiny import CPU

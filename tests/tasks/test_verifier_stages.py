@@ -248,7 +248,7 @@ def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_wa
 
 
 def test_the_gate_is_for_the_reading_that_was_examined(tmp_path):
-    from pipelines.rewards.models.verifier_params import VerifierParams
+    from pipelines.rewards.models.options import VerifierParams
 
     write_gate(tmp_path, [], VerifierParams())
     check_gate(tmp_path, VerifierParams(form="binary"), "verifier", "binary")

@@ -24,7 +24,7 @@ from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training import deepspeed_engine
 from pipelines.training.deepspeed_engine import DeepSpeedEngine
 from pipelines.training.engine import Engine, TorchEngine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.sharded_rollouts import ShardedEngine
 from tasks.launch import end_worker

@@ -22,7 +22,7 @@ from pipelines.models import policy, score_head
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.training.engine import TorchEngine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from tasks.gate import write_gate
 from tasks.stage import Spec, Stage
 from tests.text_files import write_records

@@ -7,7 +7,7 @@ from pipelines.models import adapters, policy
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.logprobs import score
 from pipelines.training.engine import TorchEngine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from tests.tiny import ARCHITECTURE, CPU, make_tiny_model, make_tiny_tokens
 
 IDS = torch.tensor([[4, 5, 6, 7, 8], [9, 4, 4, 5, 1]])

@@ -12,7 +12,7 @@ import torch
 from pipelines.models import policy
 from pipelines.models.adapters import plain_state
 from pipelines.training.deepspeed_engine import DeepSpeedEngine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from pipelines.training.ranks import Ranks
 from tasks.launch import launch
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens

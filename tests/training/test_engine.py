@@ -7,7 +7,7 @@ import torch
 
 from pipelines.models.placement import Placement
 from pipelines.training.engine import TorchEngine, make_optimisers
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
 IDS = torch.tensor([[4, 5, 6, 7, 8, 1], [9, 4, 10, 1, 0, 0]])

@@ -20,7 +20,7 @@ from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.engine import TorchEngine
 from pipelines.training.memory import MemoryPlan, ModelShape, activation_bytes, check_fits, meta_copy, predict
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from tests.models.test_packing import FAMILIES, flat, make
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.stages import COMMON, PPO, make_inputs, make_stage, run

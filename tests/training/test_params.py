@@ -10,8 +10,8 @@ from pipelines import seams
 from pipelines import settings as settings_module
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.settings import seam_modules
+from pipelines.training.options import SupervisedParams
 from pipelines.training.policy_params import PolicyParams
-from pipelines.training.supervised_params import SupervisedParams
 
 
 @pytest.mark.parametrize(

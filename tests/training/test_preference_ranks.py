@@ -18,7 +18,7 @@ from pipelines.training import deepspeed_engine
 from pipelines.training.best import BestWeights
 from pipelines.training.engine import Engine, TorchEngine
 from pipelines.training.engines import make_engine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from pipelines.training.preference import PairsWithReference, batch_loss
 from pipelines.training.preference_data import PairBatches, PairData
 from pipelines.training.preference_params import PairTrainParams

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.training.options import ReplayParams
 from pipelines.training.replay import ReplayBuffer, even_shares
 from pipelines.training.replay_columns import pack, unpack
-from pipelines.training.replay_params import ReplayParams
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import torch
 
 from pipelines.training.checkpoints import CheckpointNotWritten, Checkpoints
 from pipelines.training.engine import TorchEngine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.stages import SFT, make_inputs, make_stage, run
 

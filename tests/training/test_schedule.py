@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from pipelines.training.optimiser_params import ScheduleParams
+from pipelines.training.options import ScheduleParams
 from pipelines.training.schedule import lr_factor
 
 

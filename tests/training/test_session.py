@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import TorchEngine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams
 from pipelines.training.session import TrainingSession
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 

@@ -15,11 +15,10 @@ from pipelines.objectives.divergence import kl_estimate
 from pipelines.training.engine import TorchEngine
 from pipelines.training.guard import NotFinite
 from pipelines.training.micro_batches import MicroBatcher
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams, SupervisedParams
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.supervised import Demonstrations, batch_loss
-from pipelines.training.supervised_params import SupervisedParams
 from pipelines.training.training_row import TrainingRow
 from pipelines.training.update import Updater, even_cuts
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens

@@ -11,12 +11,11 @@ from pipelines.corpora.records.judgement import Judgement
 from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models.packing import Segment, score_rows
 from pipelines.rewards.generative.reading import LabelProbabilities, soft_reward
+from pipelines.rewards.models.options import AskingParams
 from pipelines.rewards.models.verifier import VerifierLabels, VerifierPrompt
-from pipelines.rewards.models.verifier_params import AskingParams
 from pipelines.training.engine import TorchEngine
-from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.options import OptimiserParams, SupervisedParams
 from pipelines.training.supervised import Demonstrations, batch_loss
-from pipelines.training.supervised_params import SupervisedParams
 from pipelines.training.verifier_params import NegativesParams
 from pipelines.training.verifier_training import ask_of, examples, fit_temperature, with_negatives
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens

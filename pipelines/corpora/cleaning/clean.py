@@ -130,6 +130,7 @@ class _Rows:
         self.sources: NDArray[np.uint16] = np.empty(0, np.uint16)
 
     def read(self, problems_by_source: Mapping[str, Iterable[Problem]], processes: int | None) -> None:
+        """Writes all problems to disk and computes their traits."""
         roles: list[int] = []
         source_ends = []
 

@@ -42,7 +42,7 @@ class Sketcher:
     @cached_property
     def rows(self) -> int:
         """Returns the number of hashes in a band: the largest for which pairs at the threshold share a band
-        with probability SURE.
+        with probability RECALL.
         """
         fits = (
             rows
@@ -198,8 +198,8 @@ class NearIndex:
         return [(order, self.bands[order, band]) for band, order in enumerate(orders)]
 
     def candidates(self, bands: Bands) -> list[tuple[int, int]]:
-        """Returns sorted pairs (row of `bands`, row of the index) that share a band, at most BUDGET for each
-        row.
+        """Returns sorted pairs (row of `bands`, row of the index) that share a band, at most MAX_COMPARISONS
+        for each row.
         """
         pairs: set[tuple[int, int]] = set()
         tries = np.zeros(len(bands), np.int32)

@@ -68,6 +68,8 @@ def _by_workers(
 
 
 class _Worker:
+    """A process that maps the function over the portions that it is given."""
+
     def __init__(self, function: Callable[[Any], Any]) -> None:
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
@@ -79,6 +81,7 @@ class _Worker:
         self.give(function)
 
     def give(self, value: Any) -> None:
+        """Sends a pickled value."""
         assert self._process.stdin is not None
         try:
             pickle.dump(value, self._process.stdin, pickle.HIGHEST_PROTOCOL)
@@ -87,6 +90,9 @@ class _Worker:
             raise self._died() from error
 
     def result(self) -> Any:
+        """Waits for the next result. Raises the function's exception, or RuntimeError when the worker has
+        died.
+        """
         assert self._process.stdout is not None
         try:
             good, result = pickle.load(self._process.stdout)
@@ -97,6 +103,7 @@ class _Worker:
         return result
 
     def end(self) -> None:
+        """Closes the worker's input and waits for its end."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdout.close()

@@ -59,6 +59,7 @@ class CodeProblem:
 
     @property
     def has_tests(self) -> bool:
+        """Returns whether the problem has a test of either kind."""
         return bool(self.public_tests or self.hidden_tests)
 
     def answer(self) -> str:

@@ -46,11 +46,17 @@ class ExamProblem:
 class Subject(Protocol):
     """A kind of problem. `size`: the number of its operations, letters or numbers."""
 
-    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem: ...
+    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem:
+        """Draws a problem."""
+        ...
 
-    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str: ...
+    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str:
+        """Returns the question, with words drawn from the lexicon."""
+        ...
 
-    def key(self, item: ExamProblem) -> str: ...
+    def key(self, item: ExamProblem) -> str:
+        """Returns the split key: equal for problems with the same canonical chain."""
+        ...
 
     def work(self, item: ExamProblem, slip: Slip) -> tuple[list[str], str]:
         """Returns the written steps and the answer that they lead to; where `slip` changes a result, the
@@ -60,14 +66,19 @@ class Subject(Protocol):
 
 
 def apply_operation(value: int, operation: str, operand: int) -> int:
+    """Returns `value` after one operation."""
     return value + operand if operation == "+" else value - operand if operation == "-" else value * operand
 
 
 def expression(item: ExamProblem) -> str:
+    """Returns the problem as an expression, such as `7+3-5`."""
     return str(item.start) + "".join(f"{operation}{operand}" for operation, operand in item.moves)
 
 
 def work_moves(item: ExamProblem, slip: Slip, wrap: Callable[[int], int] = int) -> tuple[list[str], str]:
+    """Returns the written steps of a chain and its result. `wrap` maps every result, for example to its last
+    digit.
+    """
     steps, value = [], item.start
     for operation, operand in item.moves:
         result = wrap(slip(wrap(apply_operation(value, operation, operand))))

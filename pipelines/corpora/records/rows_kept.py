@@ -26,8 +26,8 @@ def rows_kept(read: int, lost: Mapping[str, int], noun: str = "rows") -> dict[st
 
 
 def sentence(rows: Mapping[str, Any]) -> str:
-    """Returns `185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; where more than LOUD of
-    the rows are lost a warning with the share and the remedy.
+    """Returns `185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; where more than
+    WARNING_SHARE of the rows are lost a warning with the share and the remedy.
     """
     noun, read, kept, lost = rows["what"], rows["read"], rows["kept"], rows["lost"]
     text = f"{kept} of {read} {noun} kept" + (

@@ -19,7 +19,7 @@ from pipelines.rewards.generative.reading import (
     soft_reward,
 )
 from pipelines.rewards.judge import Question, Response
-from pipelines.rewards.models.verifier_params import ReadingParams
+from pipelines.rewards.models.options import ReadingParams
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import Verdict, error, wrong
 

@@ -19,7 +19,7 @@ from pipelines.rewards.generative.prompt import without_tokens
 from pipelines.rewards.generative.reading import LabelProbabilities
 from pipelines.rewards.generative.verifier_judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.judge import Judge, JudgeContext
-from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, ChatVerifierParams
+from pipelines.rewards.models.options import ChatAskingParams, ChatVerifierParams
 
 
 class ChatLabels:

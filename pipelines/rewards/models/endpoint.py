@@ -19,7 +19,7 @@ import httpx
 from pipelines.rewards.generative.reading import LabelProbabilities
 from pipelines.rewards.generative.verifier_judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.judge import Judge, JudgeContext
-from pipelines.rewards.models.endpoint_params import EndpointParams
+from pipelines.rewards.models.options import EndpointParams
 
 TOP_LOGPROBS = 20  # the API's limit
 MAX_TOKENS = 8  # a label may have several tokens, and a server may give no log-probs

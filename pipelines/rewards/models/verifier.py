@@ -20,7 +20,7 @@ from pipelines.rewards.generative.prompt import without_tokens
 from pipelines.rewards.generative.reading import LabelProbabilities
 from pipelines.rewards.generative.verifier_judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.judge import Judge, JudgeContext
-from pipelines.rewards.models.verifier_params import AskingParams, VerifierParams
+from pipelines.rewards.models.options import AskingParams, VerifierParams
 
 FACTS = "verifier.json"
 
