@@ -271,14 +271,14 @@ def print_shown(console: Console, shown: Shown) -> None:
             )
         )
         for part in sequence.parts:
-            safe = _harmless(part.text)
+            safe = _visible(part.text)
             marked = f"[[{safe}]]" if part.loss and not console.is_terminal else safe
             console.print(Text(marked, style="bold green" if part.loss else ""), end="")
         console.print()
     if not shown.model:
         for key, value in shown.value.items():
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            console.print(Text(f"{key}: {_harmless(text)}"))
+            console.print(Text(f"{key}: {_visible(text)}"))
         console.print(
             Text(
                 "-- as text; a model that reads it shows its tokens: --model NAME, once its stage has run",
@@ -295,6 +295,6 @@ def print_shown(console: Console, shown: Shown) -> None:
     )
 
 
-def _harmless(text: str) -> str:
+def _visible(text: str) -> str:
     """Returns the text with terminal control characters spelt out."""
     return CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)

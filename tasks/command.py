@@ -38,11 +38,11 @@ def pin(name: str) -> Path:
 
 
 def check_place(spec: Spec, root: Path) -> None:
-    """Raises Unforeseen where the running code is not the project's own: the code digest says nothing about a
-    copy elsewhere.
+    """Raises UndeclaredRead where the running code is not the project's own: the code digest says nothing
+    about a copy elsewhere.
     """
     if spec.code and not Path(__file__).resolve().is_relative_to(root.resolve()):
-        raise reads.Unforeseen(
+        raise reads.UndeclaredRead(
             f"{spec.stage} runs the code in {Path(__file__).resolve().parent}, but its digest is of that in "
             f"{root / 'tasks'}: "
             "start it with the project's folder first on Python's path (no PYTHONSAFEPATH, no other project "
@@ -91,7 +91,9 @@ def main(arguments: list[str]) -> int:
         os.environ |= {SPEC: str(path), INTERACTIVE: "1"}
     if launch.is_worker() or not publishable(stage.work, root):
         check_place(spec, root)
-        reads.foresee(reads.foreseen(root, spec.stage, spec.code, spec.inputs, spec.outs, stage.work, path))
+        reads.restrict(
+            reads.allowed_reads(root, spec.stage, spec.code, spec.inputs, spec.outs, stage.work, path)
+        )
     if launch.is_worker():
         launch.die_with_parent(signal.SIGKILL)
         import_module(f"tasks.{stage.kind}").run(stage)
@@ -100,7 +102,7 @@ def main(arguments: list[str]) -> int:
     if not publishable(stage.work, root):
         try:
             train(stage)
-        except reads.Unforeseen:
+        except reads.UndeclaredRead:
             if alone:  # else the runner does so
                 reads.stop()
                 subprocess.run([sys.executable, "-m", "flows.graph.spec", "refuse", str(path)])

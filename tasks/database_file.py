@@ -107,7 +107,7 @@ def user_tables(path: Path, schema: Schema) -> list[str]:
     return tables_with_rows
 
 
-def make_whole(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
+def ensure_current(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
     """Ensure that the database at `path` exists and is at the newest revision: `migrate` brings a file under
     another name there, which then replaces it.
 

@@ -57,7 +57,7 @@ def run(stage: Stage) -> None:
         )
         stage.progress(len(answers), 2, accuracy=fmean(answer.right for answer in answers[name]))
     count_errors = settings.on_error == "wrong"
-    figures = _figures(answers["greedy"], answers["sampled"], _practised(folder), count_errors)
+    figures = _figures(answers["greedy"], answers["sampled"], _trained_subjects(folder), count_errors)
     if examine := getattr(judge, "examine", None):  # of programs there is more to know than right or wrong
         programs = examine([answer.response for answer in answers["sampled"]])
         figures["code"] = code_figures(
@@ -78,13 +78,13 @@ def run(stage: Stage) -> None:
                 stream.write(json.dumps(_row(answer, name), ensure_ascii=False) + "\n")
 
 
-def _practised(folder: Path) -> set[str]:
+def _trained_subjects(folder: Path) -> set[str]:
     """Returns the subjects that policies are trained on."""
     return {record.subject for record in read_examples(folder / "rl.jsonl")}
 
 
 def _figures(
-    greedy: Sequence[Answer], sampled: Sequence[Answer], practised: set[str], count_errors: bool
+    greedy: Sequence[Answer], sampled: Sequence[Answer], trained_subjects: set[str], count_errors: bool
 ) -> dict[str, Any]:
     tokens = sum(len(answer.completion.ids) for answer in sampled)
     lines = Counter(last_line(answer.text) for answer in sampled)
@@ -92,7 +92,7 @@ def _figures(
         "by_subject": lambda answer: answer.record.subject,
         "by_level": lambda answer: answer.record.level,
         "by_field": lambda answer: answer.record.meta.get("field"),
-        "by_novelty": lambda answer: "seen" if answer.record.subject in practised else "unseen",
+        "by_novelty": lambda answer: "seen" if answer.record.subject in trained_subjects else "unseen",
     }
     return {
         "heldout": {"greedy": accuracy(greedy, count_errors), "sampled": accuracy(sampled, count_errors)},

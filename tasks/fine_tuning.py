@@ -14,7 +14,7 @@ from pipelines.training.supervised import Demonstrations, total_steps, train
 from tasks.training_run import TrainingRun
 
 
-def learn(
+def fine_tune(
     run: TrainingRun,
     model: Any,
     data: Demonstrations,

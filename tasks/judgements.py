@@ -32,7 +32,7 @@ from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, Response
 from pipelines.training.recording import RecordingJudge
 from tasks.judgements_params import ExploreSource, JudgementsParams, PublishedSource
-from tasks.policy_run import Course, Trained, optimise
+from tasks.policy_run import RunInputs, TrainedPolicy, optimise
 from tasks.sampler import make_sampler
 from tasks.stage import TOKENS, Stage
 
@@ -109,15 +109,15 @@ def _explored(
         questions={record.id for record in records["explore"]},
         probable=probable,
     )
-    course = Course(
+    inputs = RunInputs(
         start,
         records["explore"],
         records["validation"],
         sets["explore"].rules.reward,
         lambda judge, exact: keep(judge, truth=exact),
     )
-    trained = optimise(stage, source.policy, course)
-    memory = trained.kept
+    trained = optimise(stage, source.policy, inputs)
+    memory = trained.recorder
     assert isinstance(memory, RecordingJudge)
     judgements: dict[str, list[Judgement]] = {"train": memory.kept, "calib": [], "heldout": []}
     with trained.engine.gathered() as explorer:
@@ -149,7 +149,7 @@ def _answers(
     source: ExploreSource,
     start: str,
     explorer: Any,
-    trained: Trained,
+    trained: TrainedPolicy,
     teacher: str,
     probable: bool,
     problems: Sequence[Record],
@@ -198,7 +198,7 @@ def _published(
     rows = list(long_reference.read(stage.input(settings.origin), ledger))
     ledger.check(source.max_bad_rows)
     folder = stage.input(f"data/{settings.data}/records")
-    practised = {
+    trained_questions = {
         canonical_form(record.prompt)
         for file in ("sft", "explore", "rl")
         for record in read_examples(folder / f"{file}.jsonl")
@@ -209,7 +209,7 @@ def _published(
         position = fraction(f"judgements:{stage.seed}:{row.question_id}")
         heldout, calib = position < source.heldout_share, position < source.heldout_share + source.calib_share
         file = "heldout" if heldout else "calib" if calib else "train"
-        if file == "heldout" and canonical_form(row.question) in practised:
+        if file == "heldout" and canonical_form(row.question) in trained_questions:
             dropped["held-out question that the set trains on"] += 1
         elif not row.response.strip():
             dropped["empty"] += 1

@@ -36,7 +36,7 @@ from tasks.stage import Stage
 Settings = TypeVar("Settings", bound=PolicyParams)
 
 
-class KeepingJudge(Judge, Protocol):
+class StatefulJudge(Judge, Protocol):
     """A judge that records its verdicts; the record is a part of the run's checkpoints."""
 
     def save(self, folder: Path) -> None: ...
@@ -45,23 +45,23 @@ class KeepingJudge(Judge, Protocol):
 
 
 @dataclass(frozen=True)
-class Course:
+class RunInputs:
     """The inputs of a run: the start model, the training and validation problems, the exact checker that
-    their set names, and optionally `keep`, which wraps the judge and the exact checker (None where there is
-    none) in a judge that records.
+    their set names, and optionally `recorder`, which wraps the judge and the exact checker (None where there
+    is none) in a judge that records.
     """
 
     start: str
     problems: Sequence[Record]
     validation: Sequence[Record]
     exact: str | None
-    keep: Callable[[Judge, Judge | None], KeepingJudge] | None = None
+    recorder: Callable[[Judge, Judge | None], StatefulJudge] | None = None
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The result of a run, on every rank. `kept`: the recording judge; `best`: the weights of the best
-    validation; each None where there is none.
+class TrainedPolicy:
+    """The result of a run, on every rank. `recorder`: the judge that records its verdicts; `best`: the
+    weights of the best validation; each None where there is none.
     """
 
     engine: Engine
@@ -69,11 +69,11 @@ class Trained:
     ranks: Ranks
     judge: Judge
     checker: Judge | None
-    kept: KeepingJudge | None
+    recorder: StatefulJudge | None
     best: BestWeights | None
 
 
-def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
+def optimise(stage: Stage, settings: PolicyParams, inputs: RunInputs) -> TrainedPolicy:
     """Run the policy loop, from the newest checkpoint of the stage's work directory where there is one.
     Returns on all ranks.
     """
@@ -81,12 +81,12 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     run = RunContext(stage, settings, placement, Ranks.join(placement))
     model, tokens = policy.load(
-        stage.input(f"models/{course.start}/model"), trust_remote_code=execution.trust_remote_code
+        stage.input(f"models/{inputs.start}/model"), trust_remote_code=execution.trust_remote_code
     )
     judge = make_judge(stage, settings.reward, tokens, placement)
-    checker = make_checker(stage, settings, judge, tokens, placement, course.exact)
-    judging, recording = _judging(run, judge, checker, course)
-    problems = ProblemSets(course.problems, course.validation)
+    checker = make_checker(stage, settings, judge, tokens, placement, inputs.exact)
+    judging, recorder = _judging(run, judge, checker, inputs)
+    problems = ProblemSets(inputs.problems, inputs.validation)
     check_memory(run, model, judge, problems)
     trainer = PolicyTrainer(
         settings=settings,
@@ -101,21 +101,21 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     # the 400 000 objects of imports and model are no garbage: looking through them takes 0.2 s every few
     # iterations
     gc.freeze()
-    trainer.train(_session(run, trainer, recording), stage)
-    return Trained(trainer.learner.engine, tokens, run.ranks, judge, checker, recording, trainer.best)
+    trainer.train(_session(run, trainer, recorder), stage)
+    return TrainedPolicy(trainer.learner.engine, tokens, run.ranks, judge, checker, recorder, trainer.best)
 
 
 def _judging(
-    run: RunContext, judge: Judge, checker: Judge | None, course: Course
-) -> tuple[Judging, KeepingJudge | None]:
+    run: RunContext, judge: Judge, checker: Judge | None, inputs: RunInputs
+) -> tuple[Judging, StatefulJudge | None]:
     """Returns the judges, sharded over the ranks, and the recording judge where the stage wants one."""
     shared = ShardedJudge(judge, run.ranks)
     exact = shared if checker is judge else checker and ShardedJudge(checker, run.ranks)
-    recording = course.keep(shared, exact) if course.keep else None
-    return Judging(recording or shared, exact), recording
+    recorder = inputs.recorder(shared, exact) if inputs.recorder else None
+    return Judging(recorder or shared, exact), recorder
 
 
-def _session(run: RunContext, trainer: PolicyTrainer, recording: KeepingJudge | None) -> TrainingSession:
+def _session(run: RunContext, trainer: PolicyTrainer, recorder: StatefulJudge | None) -> TrainingSession:
     """Returns the session with the run's checkpoints, which hold every part that changes."""
     learner, execution = trainer.learner, run.execution
     state = CheckpointParts(
@@ -124,7 +124,7 @@ def _session(run: RunContext, trainer: PolicyTrainer, recording: KeepingJudge | 
         critic=learner.critic,
         reference=learner.reference if isinstance(learner.reference, ReferenceModel) else None,
         loop=trainer,
-        judge=recording,
+        judge=recorder,
         best=trainer.best,
     )
     checkpoints = Checkpoints(
@@ -138,7 +138,7 @@ def _session(run: RunContext, trainer: PolicyTrainer, recording: KeepingJudge | 
 
 
 def publish(
-    stage: Stage, settings: PolicyParams, trained: Trained, name: str, facts: Mapping[str, Any]
+    stage: Stage, settings: PolicyParams, trained: TrainedPolicy, name: str, facts: Mapping[str, Any]
 ) -> None:
     """Write the stage's outputs on the first rank, with `facts` among the metrics, and leave the process
     group.

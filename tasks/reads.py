@@ -3,9 +3,9 @@ line to its last.
 
 The promise of staleness holds only if dvc.yaml and the code digest name all that makes a result. So a file of
 the project that neither of them holds may not be opened, executed, linked or listed by a stage: the call
-raises `Unforeseen`, which names the file and the way out. Python processes that the stage starts are watched
-as well (`observed/sitecustomize.py`); what they find is also kept in the work directory, so that an error
-which somebody swallows still stops the stage at its end. What is written, what lies outside of the project,
+raises `UndeclaredRead`, which names the file and the way out. Python processes that the stage starts are
+watched as well (`observed/sitecustomize.py`); violations are also kept in the work directory, so that an
+error that is swallowed still stops the stage at its end. What is written, what lies outside the project,
 and an environment inside it are left alone. Files that native code opens by itself (tokenizers, Arrow) are
 not seen, but for safetensors': `Stage.input` guards those.
 
@@ -28,7 +28,7 @@ from tasks.code_files import PACKAGES, UNKEYED, module_name, source_file
 
 VARIABLE = "WHETSTONE_READS"  # for child processes: the file that says what may be read
 # in the work directory: what any process of the stage should not have read, a line each
-VIOLATIONS = "unforeseen.txt"
+VIOLATIONS = "undeclared_reads.txt"
 _SAFETENSORS = "/safetensors/__init__.py"
 _READ_WRITE = os.O_WRONLY | os.O_RDWR
 _FRESH = os.O_TRUNC | os.O_EXCL
@@ -40,14 +40,14 @@ _CACHES = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CAC
            "VIRTUAL_ENV")  # fmt: skip
 
 
-class Unforeseen(RuntimeError):
+class UndeclaredRead(RuntimeError):
     """The stage read something that is neither in its declaration nor in its code digest, so that its
     staleness would be wrong.
     """
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class AllowedReads:
     """What a stage may read below `root`; all paths are absolute. `report`: the file that collects
     violations.
     """
@@ -60,7 +60,7 @@ class Foreseen:
     report: str
 
 
-def foreseen(
+def allowed_reads(
     root: Path,
     stage: str,
     code: Iterable[str],
@@ -68,7 +68,7 @@ def foreseen(
     outs: Iterable[str],
     work: Path,
     *more: Path,
-) -> Foreseen:
+) -> AllowedReads:
     """Returns what a stage run may read, from its pinned facts: the files of its code, its inputs, outputs
     and work directory, and `more` files.
     """
@@ -82,7 +82,7 @@ def foreseen(
     state = root / ".whetstone"
     folders = [*declared, os.path.abspath(work), str(state / "numba"), str(root / ".dvc" / "cache" / "files")]
     listed = [os.path.abspath(root / out) for out in outs]
-    return Foreseen(
+    return AllowedReads(
         stage,
         str(root),
         tuple(files),
@@ -93,7 +93,7 @@ def foreseen(
 
 
 class Watch:
-    """The audit of one process. Until `foresee` says what the stage may read, reads are only noted."""
+    """The audit of one process. Until `restrict` says what the stage may read, reads are only noted."""
 
     def __init__(self, root: str):
         self.root = root
@@ -105,7 +105,7 @@ class Watch:
             if not self._inside.startswith(path + os.sep)
         )
         self._passed = (*self._elsewhere, *self._far)  # what most events are about: packages
-        self._known: Foreseen | None = None
+        self._known: AllowedReads | None = None
         self._files, self._folders, self._listed = set[str](), tuple[str, ...](), tuple[str, ...]()
         self._fine, self._written, self._real = set[str](), set[str](), dict[str, str]()
         self._noted: list[tuple[str, str]] = []
@@ -133,8 +133,8 @@ class Watch:
 
         sys.addaudithook(hook)
 
-    def foresee(self, allowed: Foreseen) -> None:
-        """Raise Unforeseen for disallowed reads from now on, and check what was read or loaded before."""
+    def restrict(self, allowed: AllowedReads) -> None:
+        """Raise UndeclaredRead for disallowed reads from now on, and check what was read or loaded before."""
         self._known = allowed
         self._files = set(allowed.files)
         self._folders = tuple(f"{path}{os.sep}" for path in allowed.folders)
@@ -154,22 +154,22 @@ class Watch:
         self._listed += tuple(f"{path}{os.sep}" for path in full)
 
     def sweep(self) -> None:
-        """Check every loaded module, however it was imported. Raises Unforeseen."""
+        """Check every loaded module, however it was imported. Raises UndeclaredRead."""
         for module in list(sys.modules.values()):
             path = getattr(module, "__file__", None)
             if isinstance(path, str):
                 self._judge(path, "loaded")
 
     def finish(self) -> None:
-        """Stop watching at the end of the stage's work. Raises Unforeseen for all violations of this process
-        and its children.
+        """Stop watching at the end of the stage's work. Raises UndeclaredRead for all violations of this
+        process and its children.
         """
         self.sweep()
         self._handlers.clear()
         assert self._known is not None
         reported = _lines(self._known.report)
         if self.violations or reported:
-            raise Unforeseen("\n".join(dict.fromkeys([*self.violations, *reported])))
+            raise UndeclaredRead("\n".join(dict.fromkeys([*self.violations, *reported])))
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -327,7 +327,7 @@ class Watch:
         # put aside already, or a full disk
         with suppress(OSError), open(self._known.report, "a", encoding="utf-8") as stream:
             stream.write(text + "\n")
-        raise Unforeseen(text)
+        raise UndeclaredRead(text)
 
 
 def _words(stage: str, root: Path, path: Path, doing: str) -> str:
@@ -396,8 +396,10 @@ def begin(root: Path) -> Watch:
     return _watch
 
 
-def foresee(allowed: Foreseen) -> None:
-    """Set what this process's stage, and the Python processes that it starts, may read. Raises Unforeseen."""
+def restrict(allowed: AllowedReads) -> None:
+    """Set what this process's stage, and the Python processes that it starts, may read. Raises
+    UndeclaredRead.
+    """
     path = Path(allowed.report).with_name("reads.json")
     # else this is one of several processes, and the first has written it
     if os.environ.get(VARIABLE) != str(path):
@@ -406,7 +408,7 @@ def foresee(allowed: Foreseen) -> None:
         os.replace(temporary, path)
         os.environ[VARIABLE] = str(path)
         os.environ["PYTHONPATH"] = os.pathsep.join([_OBSERVED, *filter(None, [os.environ.get("PYTHONPATH")])])
-    begin(Path(allowed.root)).foresee(allowed)
+    begin(Path(allowed.root)).restrict(allowed)
 
 
 def allow(*paths: str | os.PathLike[str]) -> None:
@@ -418,8 +420,8 @@ def allow(*paths: str | os.PathLike[str]) -> None:
 
 
 def finish() -> None:
-    """End the watch of this process when the stage's work is done. Raises Unforeseen for violations of this
-    process or a child.
+    """End the watch of this process when the stage's work is done. Raises UndeclaredRead for violations of
+    this process or a child.
     """
     if _watch is not None:
         stop()
@@ -439,6 +441,8 @@ def watch_child(environment: Mapping[str, str]) -> None:
     path = environment.get(VARIABLE)
     if path and os.path.exists(path):  # else the stage is over
         allowed = json.loads(Path(path).read_text("utf-8"))
-        begin(Path(allowed["root"])).foresee(
-            Foreseen(**{**allowed, **{key: tuple(allowed[key]) for key in ("files", "folders", "listed")}})
+        begin(Path(allowed["root"])).restrict(
+            AllowedReads(
+                **{**allowed, **{key: tuple(allowed[key]) for key in ("files", "folders", "listed")}}
+            )
         )

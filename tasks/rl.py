@@ -7,7 +7,7 @@ from pipelines.corpora.records.rows_kept import rows_kept, sentence
 from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.models.tokenizer import Tokens
 from tasks.gate import check_gate, objections
-from tasks.policy_run import Course, optimise, publish
+from tasks.policy_run import RunInputs, optimise, publish
 from tasks.rl_params import NONE, RlRun
 from tasks.stage import TOKENS, Stage
 
@@ -36,13 +36,15 @@ def run(stage: Stage) -> None:
     stage.say(sentence(rows))
     problems, validation = questions.records, validation_set.records
     # of others a judge may know no more than the policy; evaluation tells of them
-    practised = {record.subject for record in problems}
-    validation = [record for record in validation if record.subject in practised]
+    trained_subjects = {record.subject for record in problems}
+    validation = [record for record in validation if record.subject in trained_subjects]
     if settings.problems is not None:
         if settings.problems > len(problems):
             raise ValueError(
                 f"{section}.problems is {settings.problems}, {folder}/rl.jsonl holds {len(problems)}"
             )
         problems = sorted(problems, key=lambda record: fraction("rlvr:" + record.id))[: settings.problems]
-    trained = optimise(stage, settings, Course(settings.start, problems, validation, questions.rules.reward))
+    trained = optimise(
+        stage, settings, RunInputs(settings.start, problems, validation, questions.rules.reward)
+    )
     publish(stage, settings, trained, stage.item, {"rows": rows})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pipelines.corpora.records.tokenised import DEMONSTRATIONS, read_tokenised
 from pipelines.models import policy
 from pipelines.training.supervised import Demonstrations
-from tasks.fine_tuning import learn, publish
+from tasks.fine_tuning import fine_tune, publish
 from tasks.sft_params import SftRun
 from tasks.stage import TOKENS, Stage
 from tasks.training_run import TrainingRun
@@ -36,5 +36,5 @@ def run(stage: Stage) -> None:
         if settings.validation_every
         else None
     )
-    engine = learn(training, model, data, held_out, settings)
+    engine = fine_tune(training, model, data, held_out, settings)
     publish(training, engine, tokens, data, settings, {}, demonstrations.left_out)

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tasks import tracking_database, tracking_names
-from tasks.database_file import MLFLOW, locked, make_whole, state, user_tables
+from tasks.database_file import MLFLOW, ensure_current, locked, state, user_tables
 from tasks.tracking_records import public
 
 # A server that is gone is found out in seconds instead of minutes, and nothing calls home. Users' own
@@ -145,7 +145,7 @@ class Store:
     def _settle(self, file: Path) -> None:
         if self.shared and state(file, MLFLOW) == "behind" and user_tables(file, MLFLOW):
             raise StoreBehind("it holds runs and the tables of another release of MLflow")
-        message = make_whole(file, MLFLOW, tracking_database.migrate)
+        message = ensure_current(file, MLFLOW, tracking_database.migrate)
         if message:
             self._say(f"MLflow store {message}")
 

@@ -22,7 +22,7 @@ from pipelines.training.verifier_training import (
     fit_temperature,
     with_negatives,
 )
-from tasks.fine_tuning import learn, publish
+from tasks.fine_tuning import fine_tune, publish
 from tasks.stage import Stage
 from tasks.training_run import TrainingRun
 from tasks.verifier_params import VerifierRun
@@ -50,7 +50,7 @@ def run(stage: Stage) -> None:
         f"{len(every_judgement)} judgements, {len(judgements)} distinct; negatives made of them: "
         f"{_listed(negatives)}"
     )
-    engine = learn(training, model, data, held_out, settings)
+    engine = fine_tune(training, model, data, held_out, settings)
     facts: dict[str, Any] = {
         "judgements": {
             "read": len(every_judgement),

@@ -55,10 +55,10 @@ def run(stage: Stage) -> None:
     rows = read_judgements(judgement_folder / "heldout.jsonl")
     exact = [row for row in rows if row.truth is not None]
     rows, labels = (exact, "exact") if exact else (rows, "teacher")
-    practised = {row.subject for row in read_judgements(judgement_folder / "train.jsonl")}
+    trained_subjects = {row.subject for row in read_judgements(judgement_folder / "train.jsonl")}
     answers = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
     arms = {
-        key: _agreement(judged_answers, practised, rows, stage.seed)
+        key: _agreement(judged_answers, trained_subjects, rows, stage.seed)
         for key, judged_answers in answers.items()
     }
     stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
@@ -67,7 +67,7 @@ def run(stage: Stage) -> None:
     attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
     exact_judge = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
     seen_cases, unseen_cases = (
-        [case for case in cases if (case.subject in practised) is seen] for seen in (True, False)
+        [case for case in cases if (case.subject in trained_subjects) is seen] for seen in (True, False)
     )
     laboratories = {
         key: laboratory(judge, seen_cases, stage.seed, exact_judge)
@@ -84,7 +84,7 @@ def run(stage: Stage) -> None:
         "data": data,
         "labels": labels,
         "reading": examined(settings.reading),
-        "unseen_subjects": sorted({row.subject for row in rows} - practised),
+        "unseen_subjects": sorted({row.subject for row in rows} - trained_subjects),
         "arms": arms,
         "against_rules": {key: mcnemar(right[MODEL], right[key]) for key in right if key != MODEL},
         "laboratory": laboratories,
@@ -136,17 +136,17 @@ def _probability(verdict: Verdict, soft: bool) -> float | None:
 
 
 def _agreement(
-    judged: Sequence[JudgedAnswer], practised: set[str], rows: Sequence[Judgement], seed: int
+    judged: Sequence[JudgedAnswer], trained_subjects: set[str], rows: Sequence[Judgement], seed: int
 ) -> Mapping[str, Any]:
     """Returns the agreement on subjects of the verifier's training (`seen`), on others (`unseen`, null where
     there are none) and on each subject; of the seen ones also on policies' responses and on variants of the
     references, which are nearly right, or right in other words.
     """
-    seen = [answer for answer in judged if answer.subject in practised]
-    unseen = [answer for answer in judged if answer.subject not in practised]
+    seen = [answer for answer in judged if answer.subject in trained_subjects]
+    unseen = [answer for answer in judged if answer.subject not in trained_subjects]
     parts: dict[str, list[JudgedAnswer]] = {"responses": [], "variants": []}
     for answer, row in zip(judged, rows, strict=True):
-        if answer.subject in practised:
+        if answer.subject in trained_subjects:
             parts["variants" if row.source.endswith(VARIANT) else "responses"].append(answer)
     if not seen:
         raise ValueError(

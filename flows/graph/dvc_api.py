@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.graph.closure import Declared
-from flows.graph.dvc_run_cache import whole_entries_only
+from flows.graph.dvc_run_cache import intact_entries_only
 from flows.graph.fill import filled_text
 from flows.graph.params_file import PARAMS
 from flows.graph.stage_records import load_yaml
@@ -67,7 +67,7 @@ def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[
     repo = Repo(str(root), fs=None if instead is None else _files_with(root, instead), _wait_for_lock=True)
     # or it draws "Waiting to acquire lock" on a terminal each time that it is taken
     repo.lock._friendly = False
-    whole_entries_only(repo)
+    intact_entries_only(repo)
     try:
         yield repo
     finally:

@@ -38,7 +38,7 @@ def verified(repo: Any) -> Verified:
     return Verified(Path(repo.root_dir), Path(repo.stage_cache.cache_dir).parent)
 
 
-def whole_entries_only(repo: Any) -> None:
+def intact_entries_only(repo: Any) -> None:
     """Restrict DVC's own calls to entries whose name is the hash of their content. A damaged file stays until
     it is overwritten.
     """
@@ -100,7 +100,7 @@ def run_cache_entry(repo: Any, stage: Any) -> Any | None:
     return None
 
 
-def passed_over(repo: Any, stage: Any) -> tuple[str, ...]:
+def unreadable_entries(repo: Any, stage: Any) -> tuple[str, ...]:
     """Returns notes on run-cache entries for the (predicted) inputs of `stage` that cannot be read:
     truncated, zeroed or edited.
     """
@@ -197,13 +197,13 @@ def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
         if _listing_damaged(checked.cache, digest)
     ]
     if damaged_outs or len(present) < len(stage.outs):  # something has to come out of the cache
-        promised = {*digests.values(), *_promised(repo, stage.addressing)}
+        promised = {*digests.values(), *_recorded_outputs(repo, stage.addressing)}
         objects = [object_path for digest in promised for object_path in checked.damaged_objects(digest)]
     checked.save()
     return damaged_outs, objects
 
 
-def _promised(repo: Any, name: str) -> set[str]:
+def _recorded_outputs(repo: Any, name: str) -> set[str]:
     """Returns the digests of the outputs that the run cache records for the present inputs of a stage."""
     from dvc.stage.cache import _can_hash, _get_stage_hash
 

@@ -72,7 +72,7 @@ def make(
     """
     raw = filled(with_presets(read_yaml(root / PARAMS) if text is None else parse(text), root), root)
     params = check(raw, root=root)
-    unwritten = None if text is None else _instead(root, params, text)
+    unwritten = None if text is None else _unwritten_texts(root, params, text)
     if unwritten is None:
         source_lock.write(root, params)  # before DVC reads dvc.yaml, which makes stages of it
     with dvc_api.locked_repo(root, unwritten) as repo:
@@ -101,7 +101,7 @@ def make(
         return Plan(rows, params)
 
 
-def _instead(root: Path, params: Params, text: str) -> dict[str, str]:
+def _unwritten_texts(root: Path, params: Params, text: str) -> dict[str, str]:
     """Returns the texts that DVC reads in place of the files when params.yaml has not been written."""
     return {PARAMS: text, source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params))}
 
@@ -135,7 +135,7 @@ def check_wanted(root: Path, targets: Iterable[str], text: str) -> None:
     """
     raw = with_presets(parse(text), root)
     params = check(raw, root=root)
-    with dvc_api.open_repo(root, {**_instead(root, params, text), "dvc.lock": NO_LOCK}) as repo:
+    with dvc_api.open_repo(root, {**_unwritten_texts(root, params, text), "dvc.lock": NO_LOCK}) as repo:
         _, order = _ordered(root, params, repo, {})
         expand([stage.addressing for stage in order], targets, asked=lambda: askable(raw, root))
 

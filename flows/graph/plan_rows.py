@@ -133,7 +133,7 @@ class Walk:
         )
         action = self._action(stage, reasons, broken, waiting, inputs_present)
         if action == "run" and inputs_present and not waiting:
-            notes += dvc_run_cache.passed_over(self.repo, stage)
+            notes += dvc_run_cache.unreadable_entries(self.repo, stage)
         reasons += [(3, f"{path} {state}") for path, state in broken.items()]
         if waiting:
             reasons.append((4, f"upstream will run: {', '.join(waiting)}"))

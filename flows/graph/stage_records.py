@@ -331,13 +331,13 @@ class Witnesses:
         path = self.run_cache.of(entry.row)
         if path.is_file():
             return RecordJudgement((*witnesses, RUN_CACHE), tuple(differences))
-        candidates = list(self._otherwise(entry, bool(witnesses)))
+        candidates = list(self._run_cache_differences(entry, bool(witnesses)))
         if candidates == [[]]:
             return RecordJudgement((*witnesses, RUN_CACHE), tuple(differences))
         shortest = min(candidates, key=len, default=[])
         return RecordJudgement(tuple(witnesses), (*differences, *shortest))
 
-    def _otherwise(self, entry: Entry, witnessed: bool) -> Iterator[list[Difference]]:
+    def _run_cache_differences(self, entry: Entry, witnessed: bool) -> Iterator[list[Difference]]:
         """Yields the differences of each run-cache entry with the same outputs or the same inputs; one empty
         list where an entry agrees.
         """

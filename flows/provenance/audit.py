@@ -46,7 +46,7 @@ def audited(ancestry: Ancestry) -> list[AuditProblem]:
     """Returns the problems of an ancestry that has been walked already."""
     problems = [AuditProblem(row["path"], row["problem"]) for row in ancestry.problems]
     problems += _bytes(ancestry)
-    problems += [*_run_cache(ancestry), *_another(ancestry)]
+    problems += [*_run_cache(ancestry), *_foreign_bytes(ancestry)]
     if ancestry.subject.kind in (CHECKPOINT, VERSION):
         problems += _own_record(ancestry)
     problems += [AuditProblem(*row) for row in disagreements(ancestry)]
@@ -78,7 +78,7 @@ def _bytes(ancestry: Ancestry) -> Iterator[AuditProblem]:
             )
 
 
-def _another(ancestry: Ancestry) -> Iterator[AuditProblem]:
+def _foreign_bytes(ancestry: Ancestry) -> Iterator[AuditProblem]:
     """Yields a problem where the output of another stage stands in this one's place: a copy of a sibling, or
     a link to it.
     """

@@ -202,7 +202,7 @@ class Ancestry:
                 else next(out for out, recorded in entry.outs.items() if recorded == digest)
             )
             return [(entry, output)]
-        below = self._made_inside(path, consumer)
+        below = self._outputs_below(path, consumer)
         if below:
             return below
         if self.history.is_made(path, consumer.state):
@@ -215,7 +215,7 @@ class Ancestry:
             self._add_raw(path, digest, consumer)
         return []
 
-    def _made_inside(self, folder: str, consumer: Entry) -> list[tuple[Entry, str]]:
+    def _outputs_below(self, folder: str, consumer: Entry) -> list[tuple[Entry, str]]:
         """Returns the outputs below a folder that is read as a whole (`metrics`), from the same dvc.lock as
         the reader's entry.
         """
@@ -233,7 +233,7 @@ class Ancestry:
         """Note raw data, file by file where their listing is known."""
         expected = {entry.inputs[path] for entry in self.history.lock().values() if path in entry.inputs}
         finding = self.contents.verdict(path, digest, belongs=digest in expected or not expected)
-        self._behind_links(path)
+        self._check_links(path)
         self._report(path, digest, finding)
         self.contents.remember(path, digest)
         files = self.contents.files(digest, path)
@@ -310,7 +310,7 @@ class Ancestry:
         """
         for path, digest in entry.outs.items():
             finding = node["findings"][path]
-            self._behind_links(path, self._place(entry, path))
+            self._check_links(path, self._place(entry, path))
             if finding in GOOD or (finding == MISSING and path not in needed):
                 continue
             self._report(
@@ -320,7 +320,7 @@ class Ancestry:
             )
             node["status"] = _worse(node["status"], _word(finding))
 
-    def _behind_links(self, path: str, place: Path | None = None) -> None:
+    def _check_links(self, path: str, place: Path | None = None) -> None:
         """Report links to folders, whose content is in no digest."""
         for link in folder_links(place or self.contents.root / path):
             self._say(

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.database_file import PREFECT, make_whole
+from tasks.database_file import PREFECT, ensure_current
 from tasks.launch import die_with_parent
 
 MIGRATE = """import asyncio
@@ -38,7 +38,7 @@ def migrate(path: Path) -> None:
 def main() -> None:
     path, command = Path(sys.argv[1]), sys.argv[3:]
     try:
-        message = make_whole(path, PREFECT, migrate)
+        message = ensure_current(path, PREFECT, migrate)
     except (OSError, sqlite3.Error, RuntimeError) as error:
         sys.exit(f"Prefect's database {path} cannot be made: {error}")
     if message:

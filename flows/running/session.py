@@ -29,7 +29,7 @@ from flows.running import executor, heal, leftovers
 from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
 from flows.running.now import Noted
-from flows.running.rows_told import rows_of
+from flows.running.row_counts import rows_of
 from flows.workspace import STATE, gpu_slot, only_one_run, write_json
 from pipelines.corpora.records.rows_kept import sentence
 from tasks.stage import Spec

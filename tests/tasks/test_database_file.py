@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tasks import database_file
-from tasks.database_file import MLFLOW, PREFECT, Schema, make_whole, state, user_tables
+from tasks.database_file import MLFLOW, PREFECT, Schema, ensure_current, state, user_tables
 from tests.cases import case
 
 HEAD = {schema.package: schema.head() for schema in (PREFECT, MLFLOW)}
@@ -80,12 +80,12 @@ def test_an_absent_one_is_made_aside_and_renamed(tmp_path: Path) -> None:
         seen.append((aside.name, path.exists()))
         migrate(aside)
 
-    assert make_whole(path, SCHEMA, watched) == ""
+    assert ensure_current(path, SCHEMA, watched) == ""
     assert seen
     assert seen[0][0] != path.name
     assert not seen[0][1]
     assert state(path, SCHEMA) == "whole"
-    assert make_whole(path, SCHEMA, lambda aside: pytest.fail("it is whole")) == ""
+    assert ensure_current(path, SCHEMA, lambda aside: pytest.fail("it is whole")) == ""
     assert others(path) == []
 
 
@@ -116,7 +116,7 @@ HALF = {
 def test_a_half_made_one_is_made_anew(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.db"
     HALF[kind](path)
-    said = make_whole(path, SCHEMA, migrate)
+    said = ensure_current(path, SCHEMA, migrate)
     assert "half-made" in said
     assert "nothing of yours was in it" in said
     assert state(path, SCHEMA) == "whole"
@@ -128,7 +128,7 @@ def test_rows_of_a_users_are_taken_over_and_the_old_file_is_kept(tmp_path: Path)
         tmp_path / "a.db", "INSERT INTO alembic_version VALUES ('abc')", "INSERT INTO work VALUES ('mine')"
     )
     before = path.read_bytes()
-    said = make_whole(path, SCHEMA, migrate)
+    said = ensure_current(path, SCHEMA, migrate)
     (kept,) = others(path)
     assert kept.name in said
     assert kept.read_bytes() == before
@@ -149,7 +149,7 @@ def test_rows_that_cannot_be_taken_over_are_kept_aside_by_name(tmp_path: Path) -
             raise RuntimeError("table _alembic_tmp_work already exists")
         migrate(aside)
 
-    said = make_whole(path, SCHEMA, fails_on_the_old)
+    said = ensure_current(path, SCHEMA, fails_on_the_old)
     (kept,) = others(path)
     assert "already exists" in said
     assert kept.name in said
@@ -160,7 +160,7 @@ def test_rows_that_cannot_be_taken_over_are_kept_aside_by_name(tmp_path: Path) -
 def test_a_file_that_is_no_database_is_kept_aside(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     path.write_bytes(b"no database" * 500)
-    said = make_whole(path, SCHEMA, migrate)
+    said = ensure_current(path, SCHEMA, migrate)
     (kept,) = others(path)
     assert "cannot be read" in said
     assert kept.read_bytes() == b"no database" * 500
@@ -176,7 +176,7 @@ def test_a_locked_one_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with contextlib.closing(real(path, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
-            make_whole(path, SCHEMA, migrate)
+            ensure_current(path, SCHEMA, migrate)
         holder.execute("ROLLBACK")
     assert rows(path) == ["mine"]
 
@@ -189,9 +189,9 @@ def test_a_migration_that_fails_leaves_nothing_behind_that_looks_whole(tmp_path:
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        make_whole(path, SCHEMA, dies)
+        ensure_current(path, SCHEMA, dies)
     assert not path.exists()
-    assert make_whole(path, SCHEMA, migrate) == ""
+    assert ensure_current(path, SCHEMA, migrate) == ""
     assert others(path) == []
 
 
@@ -202,7 +202,7 @@ def test_several_at_once_make_it_once(tmp_path: Path) -> None:
         made.append(aside)
         migrate(aside)
 
-    threads = [threading.Thread(target=make_whole, args=(path, SCHEMA, counted)) for _ in range(8)]
+    threads = [threading.Thread(target=ensure_current, args=(path, SCHEMA, counted)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -41,7 +41,7 @@ os.environ["VIRTUAL_ENV"] = os.path.abspath(".venv")
 root, work = Path.cwd(), Path(".whetstone", "work", "sft-1")
 watch = reads.begin(root)
 {before}
-reads.foresee(reads.foreseen(root, "sft", {code!r}, ["raw"], ["models/sft/model"], work))
+reads.restrict(reads.allowed_reads(root, "sft", {code!r}, ["raw"], ["models/sft/model"], work))
 
 def load(path, name="made"):
     spec = spec_from_file_location(name, path)
@@ -156,7 +156,7 @@ def test_what_is_not_foreseen_stops_the_stage_and_is_named(project: Path, text: 
             (project / "loose.py").write_text(FILES["loose.py"])
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("tasks.reads.Unforeseen: sft ")
+    assert last.startswith("tasks.reads.UndeclaredRead: sft ")
     assert named in last
 
 

@@ -137,7 +137,7 @@ def test_the_sentence():
 
 
 def test_outputs_without_counts_say_nothing(tmp_path: Path):
-    from flows.running.rows_told import rows_of
+    from flows.running.row_counts import rows_of
 
     (tmp_path / "metrics").mkdir()
     for name, text in (("broken", "{"), ("other", '{"rows": 5}'), ("list", "[1]")):
