@@ -58,8 +58,8 @@ def compare(root: Path, entry: aside.AsideEntry) -> dict[str, Any]:
     """Evaluate the entry's model in the entry's own folder, as the stage of the graph does that evaluates it,
     and compare with the figures that this stage has recorded.
 
-    {"model", "aside": figures of the held-out problems, "recorded": the same of today's model, or None}.
-    Nothing of the graph is written.
+    Returns {"model", "aside": figures of the held-out problems, "recorded": the same of the recorded model,
+    or None}. Nothing of the graph is written.
     """
     if not entry.models:
         raise NotEvaluated(

@@ -20,8 +20,8 @@ def audit_subject(
 ) -> tuple[int, dict[str, Any]]:
     """Returns (exit code, {"ok", "subject", "problems", "unverified", "replay"}).
 
-    0: all verifies; 1: something does not; 2: there is no such subject; 3: nothing contradicts, but of some
-       runs dvc.lock alone tells.
+    0: everything verifies; 1: something does not; 2: there is no such subject; 3: nothing contradicts, but
+    some runs are recorded in dvc.lock alone.
     """
 
     def say(text: str, style: str = "") -> None:

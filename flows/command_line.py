@@ -86,7 +86,7 @@ def edited(
     """Returns the text of params.yaml after the `-S key=value` edits, and a list of the keys that were added
     although nobody wrote them; None when nothing changes.
 
-    Returns its text, checked as a whole, and what it has that nobody wrote. Nothing is written.
+    The text has been checked as a whole. Nothing is written.
     """
     from flows.graph import fill, requested
     from flows.graph.params import check

@@ -94,8 +94,8 @@ def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[J
     """Returns the judge that `rule` names (a module of pipelines/rewards, or a folder with a judge's model),
     and the tokenizer of a judge that scores token ids, else None.
 
-    settings: `key=value` options of its record. Raises BadUsage, or what the judge raises where it cannot be
-        made.
+    `settings`: `key=value` options of its record. Raises BadUsage, or what the judge raises where it cannot
+    be made.
     """
     options = read_settings(settings)
     if rule not in JUDGE.names():

@@ -1,8 +1,9 @@
 """`whetstone show`: one row of a data set as text and as a model reads it, with the tokens that are trained
 on.
 
-Rows are those that a stage wrote, and the contract is the model's own, so what is shown is what is trained
-on: the prompt with its template, the loss on the assistant's tokens, what ends a response.
+The rows are those that a stage wrote, and the tokenizer and template are the model's own, so what is shown is
+what is trained on: the prompt with its template, the loss on the assistant's tokens, and the end of a
+response.
 """
 
 from __future__ import annotations

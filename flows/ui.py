@@ -35,8 +35,7 @@ def show(root: Path, port: int | None, check: bool, console: Console) -> int:
     """Serve both until Ctrl-C or SIGTERM; with `check`, stop when both have answered. Returns the exit code,
     1 when one does not start.
 
-    A port that another program listens on is refused where it was asked for, else the next free pair is
-    taken.
+    A requested port that another program listens on is refused; without a request the next free pair is used.
     """
     occupied = [number for number in (port, port + 1) if not _free(number)] if port else []
     if occupied:

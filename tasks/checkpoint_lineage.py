@@ -1,8 +1,8 @@
 """lineage.json: the file beside each checkpoint that records what made it, with digests, and which files it
 must have.
 
-It travels with the model, so that a copied-out checkpoint can still be asked. Only `git` and `run` differ
-between two equal runs.
+It is stored with the model, so that a copied checkpoint can be traced. Only `git` and `run` differ between
+two equal runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Content ids computed from bytes, equal to DVC's: a file's md5; for a folder the md5 of its sorted listing,
 followed by `.dir`.
 
-DVC's own state database trusts sizes and times of change; whoever verifies a file must read it.
+DVC's own state database trusts sizes and times of change; to verify a file, its bytes must be read.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def folder_files(folder: str | Path, ignored: Callable[[str], bool] | None = Non
     """Returns {relative posix path: md5} of every file below `folder`. `ignored` is asked with that relative
     path.
 
-    As DVC has it: a link to a file counts as the file behind it, a link to a folder is not looked behind (see
-    `folder_links`). A link to nothing has no md5, so DANGLING stands in its place and no recorded digest can
+    As in DVC, a link to a file counts as that file, and a link to a folder is not followed (see
+    `folder_links`). A dangling link has no md5; DANGLING stands in its place, so that no recorded digest can
     match.
     """
     files = {}

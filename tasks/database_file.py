@@ -1,9 +1,9 @@
 """SQLite databases that a tool migrates step by step (Prefect's, MLflow's). They are made under another name
 and renamed, so that no process finds a partial one.
 
-Alembic commits each statement by itself on SQLite. A process that is killed while it creates the tables
+Alembic commits each statement separately on SQLite. A process that is killed while it creates the tables
 leaves a file whose next migration fails for ever ("table _alembic_tmp_… already exists"). Whether a file is
-whole is read off its revision, without importing the tool.
+complete follows from its revision, without importing the tool.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def ensure_current(path: Path, schema: Schema, migrate: Callable[[Path], None]) 
     """Ensure that the database at `path` exists and is at the newest revision: `migrate` brings a file under
     another name there, which then replaces it.
 
-    What has no rows of the user's is made anew. What has some is migrated as a copy; where that fails the
-    file is kept aside by name and a new one made. Returns what was done, for people; "" when the file was
-    whole. Several processes may call it at once.
+    A file without rows of the user's is created again. A file with such rows is migrated as a copy; where
+    that fails, it is kept under another name and a new one is created. Returns what was done, for people; ""
+    when the file was complete. Several processes may call it at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):

@@ -2,7 +2,7 @@
 before the call returns.
 
 A rename alone is atomic only for other processes. After a power loss many file systems show the new name with
-zeros behind it.
+zeros as its content.
 """
 
 from __future__ import annotations

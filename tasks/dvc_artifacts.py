@@ -2,8 +2,8 @@
 to where MLflow asks.
 
 pyproject.toml registers the class under the entry point group `mlflow.artifact_repository` with the scheme
-`dvc`, so that `mlflow.artifacts.download_artifacts("models:/sft/3")` works. The project is found from
-WHETSTONE_ROOT, else from the current directory up.
+`dvc`, so that `mlflow.artifacts.download_artifacts("models:/sft/3")` works. The project is WHETSTONE_ROOT, or
+else the nearest one at or above the current directory.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 verifiers.
 
 A policy explores the set's `explore` questions with the teacher's verdict as its reward. Calibration and
-held-out questions are answered by the policy before and after: the styles that a verifier meets. Or:
-published solutions, split by question.
+held-out questions are answered by the policy before and after its training, which are the styles that a
+verifier meets. The other source is published solutions, split by question.
 """
 
 from __future__ import annotations

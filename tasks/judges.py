@@ -40,7 +40,7 @@ def make_checker(
     """Returns the exact checker: `judge` itself where it is a rule and no other is named; None where a model
     judges and no checker is named. `exact`: the checker that the run's data names.
 
-    Raises ValueError where it is not that one.
+    Raises ValueError where the checker is not that one.
     """
     if settings.checker is None and not judge.rule:
         return None

@@ -1,9 +1,9 @@
 """Several processes for one stage on this machine, started by torchrun: `execution.processes` of them, with
 one GPU each where there are any.
 
-The stage's own process starts them, waits, and publishes the result; the workers run the same `python -m
-tasks STAGE` with RANK set, and only rank 0 logs and writes. A rank that dies takes the others with it,
-SIGTERM reaches all, and none outlives its starter.
+The stage's own process starts them, waits, and publishes the result. The workers run the same `python -m
+tasks STAGE` with RANK set, and only rank 0 logs and writes. A rank that dies ends the others, SIGTERM reaches
+all, and none outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def launch(processes: int, command: list[str], grace: float, env: Mapping[str, s
 def end_worker() -> NoReturn:
     """End a finished worker without the interpreter's finalisation.
 
-    gloo's threads let go of the last collective's tensors whenever they get to it; one that finds the
-    interpreter being taken down aborts the process ("terminate called without an active exception"), and a
-    run that was complete counts as failed.
+    gloo's threads release the last collective's tensors at some later time. One that does so during the
+    interpreter's finalisation aborts the process ("terminate called without an active exception"), and a
+    complete run counts as failed.
     """
     sys.stdout.flush()
     sys.stderr.flush()

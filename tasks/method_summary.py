@@ -13,8 +13,8 @@ def in_words(settings: PolicyParams) -> dict[str, str]:
     """Returns {seam: its choice with the options that were set}: {"sampler": "flat, samples 8", "credit":
     "group, spread sample", …}.
 
-    `prompts` and `updates` are those of an iteration; `also` names what only some methods have, and is empty
-    where there is none of it.
+    `prompts` and `updates` are those of an iteration; `also` lists what only some methods have, and may be
+    empty.
     """
     kl, shaping, whitening = settings.kl, settings.shaping, settings.whitening
     moving = f", reference moves by {settings.reference.rate:g}" if settings.reference.rate else ""

@@ -25,7 +25,7 @@ def read_side(
     """Returns the pairs of data/<data>/pairs/<side>.jsonl, tokenised by `tokens`, that fit into `max_tokens`
     and the model's context; None where the file holds none.
 
-    ValueError where the training side is empty.
+    Raises ValueError where the training side is empty.
     """
     folder = stage.input(f"data/{data}/pairs")
     tokenised, where = read_pairs(folder, side, tokens, stage.cache(TOKENS)), f"{folder}/{side}.jsonl"

@@ -1,6 +1,6 @@
 """The `preferences@<set>` stage: pairs from raw data, or from the judged samples of a model, split by prompt.
 
-A round of iterative DPO is a set of samples of its start, and a `dpo` run on them (dpo_vs_ppo.md 4.2).
+A round of iterative DPO is a set of samples of its start model, and a `dpo` run on them (dpo_vs_ppo.md 4.2).
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def run(stage: Stage) -> None:
     """Write data/<set>/pairs/{train,validation,heldout}.jsonl and responses.jsonl, and
     metrics/preferences/<set>.json; of a set that is sampled here samples.jsonl as well.
 
-    responses.jsonl holds the labelled answers of a safety set before its filters, and nothing elsewhere.
-    data/<set>/records/{sft,validation}.jsonl are what supervised fine-tuning learns from the set.
+    responses.jsonl holds the labelled answers of a safety set before its filters; it is empty for other sets.
+    data/<set>/records/{sft,validation}.jsonl are for supervised fine-tuning on the set.
     """
     name = stage.item
     params = stage.section(f"preferences.{name}", PreferenceSet)

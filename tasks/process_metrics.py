@@ -1,7 +1,6 @@
 """CPU, memory and GPU use of a stage's process tree, sampled by the runner from outside.
 
-From outside, so that a stage's own code neither knows nor pays, and workers of torchrun or deepspeed are
-counted too.
+So a stage's own code neither needs nor pays for it, and workers of torchrun or deepspeed are counted too.
 """
 
 from __future__ import annotations

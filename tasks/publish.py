@@ -2,8 +2,8 @@
 name.
 
 A stage writes below its work directory. DONE.json is written there when every declared output is staged, and
-says what each file looks like; from then on the result counts as made, and a kill while outputs are moved or
-hashed costs no retraining.
+lists their files; from then on the result counts as made, and a kill while outputs are moved or hashed costs
+no retraining.
 """
 
 from __future__ import annotations

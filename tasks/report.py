@@ -1,9 +1,10 @@
 """The `report` stage: one page on the results of a run, made from metrics, curves and samples alone
 (`reports/index.html`).
 
-What a method is comes from the metrics of the stage that trained it, not from params.yaml: so the page tells
-of the models that it shows, and an edit of a preset without a stage makes nothing stale. Everything in it
-repeats byte for byte except `timings.js`, which holds what the runner wrote down of the runs up to now.
+The description of a method comes from the metrics of the stage that trained it, not from params.yaml: so the
+page describes the models that it shows, and an edit of a preset without a stage makes nothing stale.
+Everything in it is reproduced byte for byte except `timings.js`, which holds the runner's times of the runs
+so far.
 """
 
 from __future__ import annotations

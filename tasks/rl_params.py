@@ -16,7 +16,7 @@ from tasks.judge_params import NONE, check_judge, with_judge
 class RlRun(PolicyParams):
     """`rl.runs.<run>`, laid over `rl.methods.<method>`, and that over `rl.common`.
 
-    dvc.yaml makes the stage's inputs of method, start, data and judge, and reads them in the run itself.
+    dvc.yaml makes inputs of method, start, data and judge, and reads them in the run itself.
     """
 
     method: str = Field(min_length=1, description="the preset that the run is laid over: a key of rl.methods")

@@ -1,7 +1,8 @@
 """The `sft@<run>` stage: supervised fine-tuning of a model on a set's demonstrations.
 
-Those of a corpus, or of preferences: the answers that are labelled safe (SafeSFT, dpo_vs_ppo.md 2: every
-prompt with every safe answer, before the set's filters, which are about pairs), else the chosen ones.
+The demonstrations are those of a corpus, or of preferences: there the answers that are labelled safe
+(SafeSFT, dpo_vs_ppo.md 2: every prompt with every safe answer, before the set's filters, which apply to
+pairs), else the chosen ones.
 """
 
 from __future__ import annotations

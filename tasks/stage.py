@@ -1,8 +1,8 @@
 """What one stage's code is given: typed parameters, input paths, staged outputs, a resumable work directory,
 a curve and a progress line.
 
-The values come from a *specification* that was pinned before the process started, never from params.yaml: an
-edit that is made while the stage runs cannot mix into its result.
+The values come from a *specification* that was pinned before the process started, never from params.yaml, so
+that an edit made while the stage runs cannot affect its result.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """MLflow: one run per flow, a child run per executed stage, and model versions that point to DVC objects. The
 runner writes it, not the stages.
 
-Only the low-level client is used (the fluent one keeps state per thread), imported on first need because
-MLflow takes over a second. Tracking is a record of the work, never a part of it: every call goes through one
-guard (`tracked`) that turns a locked, corrupt or vanished store into one warning, waits a bounded time, and
-lets the stage go on.
+Only the low-level client is used (the fluent one keeps state per thread); it is imported on first use, since
+MLflow takes over a second. Tracking records the work and is never a part of it: every call goes through one
+guard (`tracked`), which turns a locked, corrupt or missing store into one warning, waits a bounded time, and
+lets the stage continue.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Tracking:
     """The store of one project. It may be shared between threads; every method may return None when the store
     is out of reach.
 
-    The store is MLFLOW_TRACKING_URI, else `sqlite:///<root>/.whetstone/mlflow.db`. `say` receives the one
-    warning (default: stderr). Methods take a run id that may be None (its run could not be started) and do
+    The store is MLFLOW_TRACKING_URI, or else `sqlite:///<root>/.whetstone/mlflow.db`. `say` receives the one
+    warning (default: stderr). Methods take a run id that may be None (its run could not be started), and do
     nothing then.
     """
 
@@ -231,8 +231,8 @@ class Tracking:
         """End a run as FINISHED, FAILED or KILLED. `metrics` may be nested (a stage's metrics file); they get
         step 0.
 
-        A name that the run has a curve of stands as `final/<name>`: under its own it would be a false point
-        of the curve.
+        A name that also has a curve in the run is logged as `final/<name>`: under its own name it would be a
+        false point of the curve.
         """
         if not run:
             return

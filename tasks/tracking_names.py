@@ -1,8 +1,8 @@
 """Names of a workspace's experiment and models in a store that other projects use too.
 
-A store of the project's own holds plain names. In any other one every workspace has its own experiment, so
-that its artifacts lie in a place of their own, and its models carry its name: another workspace's
-`sft@current` is never taken for this one's.
+The project's own store has plain names. In any other store every workspace has its own experiment, with a
+folder of its own for artifacts, and its models carry the workspace's name: another workspace's `sft@current`
+is never taken for this one's.
 """
 
 from __future__ import annotations

@@ -153,8 +153,8 @@ class Store:
         """Returns the id of this workspace's experiment, which is created on first use and restored when
         somebody has deleted it.
 
-        Its artifacts go to the server's own place, else beside a local file or below the project, at an
-        absolute place.
+        Its artifacts go to the server's own place, or else beside a local file or below the project, by an
+        absolute path.
         """
         if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
             return experiment_id

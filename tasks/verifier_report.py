@@ -1,7 +1,7 @@
 """The `verifier_report@<run>` stage: a verifier compared with rules on held-out responses, its laboratory,
 and the gate before RL.
 
-Labels are exact where the set has an exact checker: no verifier made them (reward_bridge.md 7.5).
+Labels are exact where the set has an exact checker; no verifier made them (reward_bridge.md 7.5).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Trained results that must not count are kept by name below .whetstone/aside, with the reason. They are
 never fresh, and removed only on request.
 
-A stage's result is put aside when its inputs, parameters or code changed while it ran, and when it read what
-its digest does not hold. An entry is the stage's work directory: `aside.json` (why), `spec.json` (what it was
-started with), `outs/` (weights, curve, metrics under their own names), `checkpoints/`. `whetstone aside`
-lists, evaluates and removes them; `whetstone lineage` tells of a model in one.
+A stage's result is put aside when its inputs, parameters or code changed while it ran, and when it read
+something that its digest does not contain. An entry is the stage's work directory: `aside.json` (the reason),
+`spec.json` (the specification), `outs/` (weights, curve, metrics under their own names), `checkpoints/`.
+`whetstone aside` lists, evaluates and removes entries; `whetstone lineage` explains a model in one.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def keep(root: Path, spec: Spec, why: str) -> Path | None:
     """Move a stage's work directory and the outputs it has published aside. Returns the new folder, or None
     where there are neither weights nor a checkpoint to keep.
 
-    A kill in between leaves a work directory with the note in it, which `mend` brings to its place.
+    A kill in between leaves a work directory with the note in it, which `mend` moves later.
     """
     work = Path(spec.work)
     published = in_place(work, root)

@@ -1,8 +1,8 @@
 """Compiled code that is older than its source must not run in its place.
 
-Python takes a .pyc file whose noted size and second of change fit the source. An edit that keeps the size,
-within the second in which the file was compiled, passes unseen: the code that runs is then not the code that
-was digested.
+Python uses a .pyc file whose recorded size and second of change match the source. It does not notice an edit
+that keeps the size, within the second in which the file was compiled: the code that runs is then not the code
+that was digested.
 """
 
 from __future__ import annotations

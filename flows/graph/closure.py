@@ -1,11 +1,11 @@
 """Digest of the code that a stage uses: the import closure of its entry modules within our packages, each
 module hashed as a syntax tree.
 
-Comments, docstrings and layout do not count, unless a reached module may read them; every import statement
-anywhere in a module does, also inside functions. Symbol level (only the functions reached) is unsound with
-decorators and registries, so modules are kept small instead. Files that are no modules (templates, scripts
-that are run by their path) count byte for byte when a reached module names them. What this cannot foresee
-stops the stage that reads it (`tasks.reads`).
+Comments, docstrings and layout do not count, unless a reached module may read them. Every import statement
+anywhere in a module counts, also inside functions. A digest by symbol (only the functions that are reached)
+would be unsound with decorators and registries, so modules are kept small instead. Files that are not modules
+(templates, scripts that are run by their path) count byte for byte when a reached module names them. A stage
+that reads anything else of the project is stopped (`tasks.reads`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Write code.lock.json: for every stage the digests of the code it reaches, the packages that key it, the
 outside sources it takes and its settings as resolved.
 
-Settings are resolved: a run's own over its preset over what its kind's runs share, checked, with the defaults
-of everything that no file says. So a default that changes makes stale what uses it, and a key that is written
-out with its default's value makes nothing stale.
+Settings are resolved: a run's own settings laid over its preset, and that over what runs of its kind share,
+checked, with the defaults of everything that no file sets. So a changed default makes stale what uses it, and
+writing out a default value makes nothing stale.
 
 `python -m flows.graph.codelock` is the command of the `code` stage, so that a bare `dvc repro` sees edited
 code as well; `whetstone plan` and `whetstone run` do the same in-process first.

@@ -1,9 +1,9 @@
 """Opening and locking DVC's repository, and reading what it declares.
 
-Calls into DVC stand in `dvc_*.py` of this folder only. Most are private API of dvc 3.67, pinned and held by
-tests/flows/test_dvc_contract.py.
+DVC is called in `dvc_*.py` of this folder only. Most calls are private API of dvc 3.67, which is pinned and
+covered by tests/flows/test_dvc_contract.py.
 
-DVC's locks are blind between threads of one process (they share a pid), so one re-entrant lock stands before
+DVC's locks do not exclude threads of one process (they share a pid), so one re-entrant lock is taken before
 them. dvc.lock is written in place, not atomically: it is never read without the repository lock.
 """
 

@@ -63,7 +63,7 @@ def folder_hash(dependency: Any, outputs: dict[str, Any], removed: list[str]) ->
     """Returns the content hash that a folder will have once it holds the `outputs` (path -> hash) and no
     longer the `removed` files.
 
-    Raises DvcException when the listing of a made folder is not cached.
+    Raises DvcException when the listing of one of the outputs is not cached.
     """
     from dvc.exceptions import DvcException
     from dvc_data.hashfile.tree import Tree

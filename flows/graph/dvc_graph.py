@@ -12,7 +12,7 @@ def graph(repo: Any) -> dict[Any, set[Any]]:
     """Returns {stage or .dvc file: those whose outputs it reads}: DVC's `repo.index.graph`, without networkx,
     whose import takes a tenth of a plan.
 
-    What DVC refuses (overlapping outputs, a stage's file inside an output, a cycle) is left to DVC to say.
+    What DVC refuses (overlapping outputs, a stage's file inside an output, a cycle) raises DVC's own errors.
     """
     from dvc.dependency import DatasetDependency
 
@@ -34,7 +34,7 @@ def with_sources(needs: dict[Any, set[Any]], takes: Mapping[str, Iterable[str]])
     """Returns the graph in which a stage depends on the outside sources that it uses (`takes`: stage name ->
     stage names), and not on all of them.
 
-    To DVC they are inputs of the `code` stage, whose output tells each stage what is its own.
+    For DVC they are inputs of the `code` stage, whose output contains for each stage only its own sources.
     """
     by_name = {stage.addressing: stage for stage in needs}
     result = {stage: set(upstream) for stage, upstream in needs.items()}

@@ -63,8 +63,8 @@ def orphans(repo: Any, entries: dict[str, Any] | None = None) -> list[str]:
     """Returns the absolute paths of orphans: outputs of stages that are no longer declared, inside a folder
     that a stage reads as a whole.
 
-    `metrics/` after a method was taken out. Only what dvc.lock records and the cache holds counts, so
-    removing them loses nothing.
+    An example is a file in `metrics/` after its method was removed. Only outputs that dvc.lock records and
+    the cache holds count, so removing them loses nothing.
     """
     stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
     if not stages:

@@ -1,7 +1,7 @@
 """DVC's run cache, restricted to intact entries: DVC itself trusts the newest file of a folder, whatever it
 contains.
 
-Private API of dvc 3.67 as in dvc_api.py, held by tests/flows/test_dvc_contract.py.
+It uses private API of dvc 3.67, as dvc_api.py does, covered by tests/flows/test_dvc_contract.py.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def check_inputs(repo: Any, stage: Any, pinned: Mapping[str, tuple[Any, Any]]) -
     """Verify the bytes of inputs that a stage made or a .dvc file tracks, unless that was done before: DVC
     trusts what a remote sent.
 
-    Other inputs DVC has hashed itself. ValueError names those that are damaged, and links that DVC does not
-    look behind.
+    DVC has hashed other inputs itself. Raises ValueError, which names damaged inputs, and links to folders,
+    whose content DVC does not see.
     """
     for dep in stage.deps:
         path = getattr(dep, "fs_path", "")
@@ -185,7 +185,7 @@ def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
     """Returns (outputs in the workspace, objects in the cache) whose bytes differ from those that dvc.lock or
     the run cache records for `stage`.
 
-    DVC takes them for whole, and would check the objects out.
+    DVC takes them for intact, and would check the objects out.
     """
     checked = verified(repo)
     digests = {out.def_path: out.hash_info.value for out in stage.outs if out.hash_info}
@@ -223,9 +223,8 @@ def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
     """Returns {output: digest} where the workspace holds an intact result for the (predicted) inputs of
     `stage` that only its lineage.json records.
 
-    So a result outlives the loss of dvc.lock and of the run cache: the record says just these inputs,
-    parameters, code and command, and every output's bytes are the ones that it names. None when anything is
-    otherwise.
+    So a result survives the loss of dvc.lock and of the run cache: its record holds exactly these inputs,
+    parameters, code and command, and the bytes of every output match it. Returns None when anything differs.
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -261,8 +260,8 @@ def restore(repo: Any, stage: Any, doubted: bool = False) -> bool:
     """Check the stage's outputs out of the cache or the run cache and record them. Returns False when they
     are not there.
 
-    What stands in their place and is not cached is replaced, as `dvc repro` does; only once it is known that
-    the cache holds the outputs. `doubted`: what dvc.lock says of this stage is not believed.
+    Uncached files in their place are replaced, as `dvc repro` does, but only once it is known that the cache
+    holds the outputs. `doubted`: the stage's entry in dvc.lock is not trusted.
     """
     from dvc.exceptions import ConfirmRemoveError
     from dvc.stage.cache import RunCacheNotFoundError

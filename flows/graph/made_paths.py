@@ -1,7 +1,7 @@
 """No output of a stage may be used as an outside source, whether by its path, by a name that looks like one,
 or through a link.
 
-Its maker would not be waited for, and the result would depend on what happens to lie there.
+The stage would not wait for the maker of its source, and the result would depend on what happens to be there.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
     `records` are the first two digests of each record of an options module. `imports` are absolute dotted
     names, for `from a import b` both `a` and `a.b`; a string that holds the dotted name of a module of ours
     counts as well (`runpy`, `python -m`, `import_module`). `words` are the strings that may name a file
-    beside the module. `reads` says whether the module may read "docstrings", "source", or neither ("").
+    beside the module. `reads` is "docstrings" or "source" where the module may read these, else "".
     """
     data = path.read_bytes()
     if path.suffix != ".py":

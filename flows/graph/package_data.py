@@ -1,9 +1,9 @@
 """Which files beside the modules count as code: those that a module names, by the file's name, its folder's,
 or its suffix.
 
-What lies in a package folder and is named nowhere (notes, an editor's swap file, `.DS_Store`, a copy) makes
-nothing stale. A stage that reads such a file nevertheless is stopped by `tasks.reads`: so a file that nobody
-names cannot be read unseen.
+A file in a package folder that is named nowhere (notes, an editor's swap file, `.DS_Store`, a copy) makes
+nothing stale. A stage that reads such a file is stopped by `tasks.reads`, so the file cannot be read
+unnoticed.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class PackageData:
     def named(self, folders: Mapping[str, Iterable[str]]) -> list[str]:
         """Returns paths (from the root, with slashes) of the files that count, sorted.
 
-        `folders`: package folder (from the root) -> the words of the reached modules in it. A word is a
-        string constant: `page.css` names that file in any of the folders, `script.py` in its own; `prompts`
-        or `prompts/` names all that lies in such a subfolder of its own, `.jinja` or `*.jinja` the files of
-        that kind there; `../x/page.css` and `tasks/x/page.css` the file, or all files of the folder, at that
-        place.
+        `folders`: package folder (relative to the root) -> the words of the reached modules in it. A word is
+        a string constant: `page.css` names that file in any of the folders, `script.py` in its own folder
+        only; `prompts` or `prompts/` names all files in such a subfolder, `.jinja` or `*.jinja` the files
+        with that suffix in the folder; `../x/page.css` and `tasks/x/page.css` name the file, or all files of
+        the folder, at that path.
         """
         everywhere = {word for words in folders.values() for word in words}
         paths = set[str]()

@@ -12,8 +12,8 @@ def partial(node: Node, definitions: Node, nulls: bool = False) -> Node:
     """Returns `node` without required keys, with the definitions that it then refers to as its `$defs`. With
     `nulls`, null may replace every value.
 
-    A choice may leave its kind out where that stands below: then it has the options of any kind. Items of
-    lists stay whole, for a list is replaced and not laid over.
+    A choice may leave out its kind, where that is given by what it is laid over: then the options of any kind
+    are allowed. Items of lists stay whole, since a list is replaced and not laid over.
     """
     return _Partial(definitions, nulls).all_of(node)
 

@@ -1,10 +1,10 @@
 """The JSON schema of params.yaml (draft-07, which editors support), generated from the typed records, the
 seams' folders and dvc.yaml.
 
-Beside what JSON schema says, each record has `x-source`, its module, and each seam `x-seam`, its package.
-Members that are laid over what they share are partial where they stand in the file, and so is what they
-share: no key is needed there but those that dvc.yaml makes inputs of. What values must agree on (`check`) no
-schema says.
+In addition to JSON schema's own keywords, each record has `x-source`, its module, and each seam `x-seam`, its
+package. Members that are laid over what they share are partial where they stand in the file, and so is what
+they share: only the keys that dvc.yaml makes inputs of are required there. A schema cannot express which
+values must agree (`check` does).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The exact, read-only answer to "what would run, and why", computed from DVC's own objects.
 
-`dvc status` and `dvc repro --dry` are no plan: they say nothing of what lies downstream or in the run cache.
+`dvc status` and `dvc repro --dry` are not plans: they say nothing about downstream stages and the run cache.
 Here the graph is walked once, upstream first, with the content that every output will have (`plan_rows.py`);
-`run?` marks a stage that early cut-off may still spare.
+`run?` marks a stage that may still be skipped if its inputs come out unchanged.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def make(
     """Check params.yaml, refresh code.lock.json, and plan `targets` with all their dependencies (all stages
     when empty).
 
-    `force` plans the targets themselves as run. `record` also lets dvc.lock know the refreshed
-    code.lock.json, which only `run` does. With `text` the plan is that of a params.yaml which holds it, and
+    `force` plans the targets themselves as run. `record` also records the refreshed code.lock.json in
+    dvc.lock, which only `run` does. With `text` the plan is that of a params.yaml with this content, and
     nothing is written. Raises ParamsError, UnknownStage, dvc_api.BrokenLock.
     """
     raw = filled(with_presets(read_yaml(root / PARAMS) if text is None else parse(text), root), root)
@@ -131,7 +131,7 @@ def check_wanted(root: Path, targets: Iterable[str], text: str) -> None:
     """Raise what a plan of `targets` raises for a params.yaml with the content `text`: ParamsError,
     UnknownStage, DVC's errors.
 
-    Nothing is written or hashed, and a damaged dvc.lock, which `run` mends, is not looked at.
+    Nothing is written or hashed. A damaged dvc.lock, which `run` repairs, is ignored.
     """
     raw = with_presets(parse(text), root)
     params = check(raw, root=root)
@@ -149,7 +149,7 @@ def expand(
     """Returns the stages that `targets` name; `rl` stands for every `rl@…`. An unknown target raises
     UnknownStage with the nearest names, unless `missing_ok`.
 
-    `asked` gives the stages of presets without a run, which may have been meant.
+    `asked` returns the stages of presets without a run, which may have been meant.
     """
     import difflib
 

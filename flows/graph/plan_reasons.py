@@ -1,6 +1,6 @@
 """Why a stage is stale, in words: which parameters, code and inputs have changed since its recorded result.
 
-A reason is (order, text); the plan shows those of the lowest order first.
+A reason is (order, text); the plan shows the reasons of the lowest order first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The stages of a plan, upstream first, each with what will happen to it and why.
 
-The graph is walked once, carrying for every output the content that it will have: its recorded digest where
-the stage is kept or restored, unknown where it runs. So the plan is exact through chains of restored stages.
+The graph is walked once, with the content that every output will have: its recorded digest where the stage is
+kept or restored, unknown where it runs. So the plan is exact also through chains of restored stages.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
     """Returns the path in the file that a pydantic location means, and the keys that are known beside its
     last part.
 
-    Pydantic's locations also hold the tags of unions, which the file does not; and a key of a run or method
-    may stand in what it shares with others.
+    Pydantic's locations also contain the tags of unions, which the file does not have; and a key of a run or
+    method may stand in what it is laid over.
     """
     kind: Any = root
     data, path = raw, list[str]()

@@ -1,10 +1,10 @@
 """source.lock.json: which outside sources params.yaml uses (dvc.yaml makes a stage source@NAME of each), and
 pins of their versions.
 
-It stands in git, like dvc.lock. The pin of a Hugging Face id is the commit that was fetched first, that of a
-package its version, both with the sha256 of every used file: a clone fetches that commit, wherever the branch
-is by then, and refuses other bytes under the same name. `whetstone plan` and the `code` stage keep it in step
-with params.yaml.
+It is committed to git, like dvc.lock. The pin of a Hugging Face id is the commit that was fetched first, that
+of a package its version, both with the sha256 of every used file. So a clone fetches that commit, wherever
+the branch is by then, and refuses other bytes under the same name. `whetstone plan` and the `code` stage keep
+it consistent with params.yaml.
 """
 
 from __future__ import annotations

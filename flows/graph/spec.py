@@ -1,9 +1,9 @@
 """The pinned specification of one stage run, built from DVC's declaration and the present contents.
 
-`python -m flows.graph.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an
-input has changed since, `… refuse PATH` puts aside what was trained with something that the digest does not
-hold: that is how a stage that runs without the runner (`dvc repro`, `python -m tasks`) is guarded against
-edits made while it runs.
+`python -m flows.graph.spec make STAGE` prints the path of a new one, `… verify PATH` exits with 75 when an
+input has changed since, and `… refuse PATH` puts aside what was trained with something that the digest does
+not contain. This guards a stage that runs without the runner (`dvc repro`, `python -m tasks`) against edits
+made while it runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The checks that stages bring for their settings (`tasks/checks.py`). They run for every member of a section
 whose stage has a module `tasks/NAME_check.py`.
 
-Each member is checked that is right by itself, so that what is wrong is said all at once.
+Every member that is valid by itself is checked, so that all problems are reported at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Records of one stage run, from whichever file holds them, and the comparison of two such records.
 
-dvc.lock can be edited, or merged from two branches into a run that never was. So its entries are held against
-two other records: DVC's run cache, whose files are named by the hash of what they say, and the lineage.json
-beside a model, whose bytes dvc.lock itself promises.
+dvc.lock can be edited, or merged from two branches into a run that never took place. So its entries are
+compared with two other records: DVC's run cache, whose files are named by the hash of their content, and the
+lineage.json beside a model, whose digest is in dvc.lock itself.
 """
 
 from __future__ import annotations

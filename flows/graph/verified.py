@@ -1,9 +1,9 @@
 """Which files have been verified against their records, remembered by name, size, time of change and inode.
 
-DVC believes whatever a remote sends and notes it as if it had hashed it: an object cut by some bytes passes
-as fresh. Here every file of a recorded output is read once after it came, then only when its stamp changes; 1
-GB takes about two seconds, once. What is altered with all stamps kept is found by `whetstone audit`, which
-reads everything.
+DVC trusts whatever a remote sends and notes it as if it had hashed it: a truncated object passes as fresh.
+Here every file of a recorded output is read once after it arrived, and again only when its stamp changes; 1
+GB takes about two seconds. A change that keeps all stamps is found by `whetstone audit`, which reads
+everything.
 """
 
 from __future__ import annotations

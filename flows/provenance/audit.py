@@ -1,8 +1,8 @@
 """Verification of a checkpoint: its bytes, the bytes of its inputs up to the raw data, its own lineage.json
 and its registry entry must all agree.
 
-Nothing is believed because a database says so: every file is read. What `lineage` flags is a problem here
-too; the audit adds what only shows when records are held against each other.
+No database is trusted: every file is read. Whatever `lineage` flags is a problem here too; the audit adds the
+contradictions between records.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where recorded bytes are (in the workspace, in DVC's cache, in git or nowhere), and whether they still
 match their digests.
 
-Ids come from bytes, never from DVC's state database, which trusts sizes and times of change: a file that was
-altered in place under a hard link, in the workspace or in the cache, passes there and fails here.
+Ids are computed from bytes. DVC's state database trusts sizes and times of change, so that a file which was
+changed in place through a hard link, in the workspace or in the cache, passes there and fails here.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ GOOD = frozenset({OK, CACHED, IN_GIT})
 class ContentState:
     """The state of recorded bytes, and the files that differ ({path: what is wrong}).
 
-    ok: the workspace holds them. cached, in git: it does not (any more), DVC's cache or a commit does,
+    ok: the workspace holds them. cached, in git: the workspace does not, but DVC's cache or a commit does,
     verified. changed: the workspace should hold them and holds something else. corrupt: the cache's object
-    does not match its name. missing: nowhere.
+    does not match its name. missing: they are nowhere.
     """
 
     status: str
@@ -145,8 +145,8 @@ class Contents:
     def verdict(self, path: str, digest: str, belongs: bool, place: Path | None = None) -> ContentState:
         """Returns the state of the bytes `digest` that were recorded for `path`.
 
-        `belongs`: the workspace should hold just this content now, because dvc.lock says so. `place`: the
-        bytes in question lie there (a checkpoint that was copied out), and no others can stand in for them.
+        `belongs`: the workspace should hold exactly this content now, according to dvc.lock. `place`: the
+        bytes in question are there (a checkpoint that was copied elsewhere), and no others can replace them.
         """
         content = self.at(place or path)
         if content and content[0] == digest:

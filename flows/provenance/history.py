@@ -1,9 +1,9 @@
 """Which recorded stage run made given bytes, according to dvc.lock, to its versions in commits and snapshots,
 and to DVC's run cache.
 
-Commits are found by content (`git log --all -S<digest> -- dvc.lock`), so no index has to be kept;
-refs/pipeline/* are among them. The run cache (.dvc/cache/runs) records every run, also one that never reached
-a commit.
+Commits are found by content (`git log --all -S<digest> -- dvc.lock`), so that no index has to be kept;
+refs/pipeline/* are among them. The run cache (.dvc/cache/runs) records every run, also those that never
+reached a commit.
 """
 
 from __future__ import annotations

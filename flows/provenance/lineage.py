@@ -1,10 +1,10 @@
 """The whole ancestry of a checkpoint, from its bytes to the raw data files, with every file whose bytes no
 longer match.
 
-The walk goes by content, not by names: the digest of the bytes finds the record of the stage run that made
-them, that record names the digests of its inputs, and so on. It works on a copied-out folder, after the
-workspace has moved on, and on a tampered file, which is found out because the walk then starts from what the
-checkpoint's own lineage.json promises.
+The walk follows content, not names: the digest of the bytes finds the record of the stage run that made them,
+that record names the digests of its inputs, and so on. So it works on a copied folder, after the workspace
+has changed, and on a tampered file: there the walk starts from the digest in the checkpoint's own
+lineage.json.
 """
 
 from __future__ import annotations

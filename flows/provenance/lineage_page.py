@@ -1,7 +1,7 @@
 """The ancestry of a checkpoint as one self-contained HTML page: the graph, what each stage was made from, and
 every mismatch in red at the top.
 
-Everything can be read without a script; the script only opens a node's facts on a click and shows its
+Everything can be read without a script. The script only opens a node's facts on a click and highlights its
 ancestors under the mouse.
 """
 

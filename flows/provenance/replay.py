@@ -1,7 +1,7 @@
 """Replay of a stage: it runs again from its recorded inputs, parameters and code in a scratch directory, and
 every output file is compared.
 
-On a CPU the bytes must be equal; whatever differs was decided by something that the record does not hold. The
+On a CPU the bytes must be equal; a difference comes from something that the record does not contain. The
 workspace, the cache, dvc.lock and the registry are only read.
 """
 

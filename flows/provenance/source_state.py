@@ -21,7 +21,7 @@ def recorded_files(root: Path, path: str, digest: str) -> dict[str, str] | None:
     """Returns {relative path: md5} of the folder `path` in the newest commit where its DVC digest is
     `digest`; None without such a commit.
 
-    Of a single file: {its name: md5}.
+    For a single file it is {its name: md5}.
     """
     if path.startswith(("/", "../")):
         return None

@@ -31,8 +31,8 @@ class LineageSubject:
     """`place`: where its bytes should be. `path`: the project path that they are recorded under, None for a
     copy. `record`: its lineage.json.
 
-    `flat`: model files and lineage.json lie in one folder. `digest`: the content that a registry version
-    promises. `version`: its row.
+    `flat`: model files and lineage.json are in one folder. `digest`: the content that a registry version
+    names. `version`: its row.
     """
 
     shown: str

@@ -29,9 +29,9 @@ _CARRIERS = frozenset(
 def cause(tail: Sequence[str]) -> str:
     """Returns one to LINES lines; "" when nothing was printed.
 
-    Of several tracebacks the last counts, which says it in the words nearest to the user, unless it only
-    carries another process's failure. Without one it is the last line that is not indented, with what is
-    indented below it.
+    Of several tracebacks the last one counts, since its message is nearest to the user, unless it only
+    reports another process's failure. Without a traceback it is the last line that is not indented, with the
+    indented lines below it.
     """
     lines = [_RANK.sub("", line).rstrip() for line in tail]
     exceptions = [

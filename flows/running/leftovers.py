@@ -1,9 +1,8 @@
 """Processes and folders left by stages whose runner is gone. Two runs of a stage in one work directory would
 damage its checkpoint.
 
-A stage's processes carry the path of their specification in WHETSTONE_SPEC. Whoever holds the workspace
-(`only_one_run`) and finds such a process that it has not started itself looks at a leftover, whatever was
-killed before.
+A stage's processes have the path of their specification in WHETSTONE_SPEC. A process of this kind that the
+holder of the workspace (`only_one_run`) has not started itself is a leftover, whatever was killed before.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def end_all(root: Path) -> int:
     """End the processes that dead runs of this project left, and finish removing their folders. Returns the
     number of processes.
 
-    To be called while holding the workspace, before anything is started.
+    Call it while holding the workspace, before anything is started.
     """
     work = root / STATE / "work"
     ended = end(work)

@@ -1,11 +1,11 @@
 """Supervisor of one stage's command: `python -S -E lifeline.py GRACE -- COMMAND…`. It imports nothing of the
 project.
 
-Its standard input is a pipe that the runner holds; end of file means that the runner died, however that
-happened. Then, or on SIGTERM, every descendant gets SIGTERM and after GRACE seconds SIGKILL. It is their
-subreaper, so none escapes by starting a session of its own, as torchrun's workers do; nothing is left behind
-after a normal end either, or a leftover would keep the GPU. Should this process itself be killed, the kernel
-kills the command with it; what the command started is for `flows.running.leftovers` to find.
+Its standard input is a pipe that the runner holds; end of file means that the runner has died. Then, or on
+SIGTERM, every descendant gets SIGTERM, and after GRACE seconds SIGKILL. It is their subreaper, so that none
+escapes by starting a session of its own, as torchrun's workers do. After a normal end the remaining
+descendants are killed as well, since they would keep the GPU. If this process itself is killed, the kernel
+kills the command; what the command started is found by `flows.running.leftovers`.
 """
 
 import ctypes

@@ -1,8 +1,8 @@
 """The Prefect flow: one task per stage, named after it, in DVC's order. Fresh stages show as Cached. Prefect
 schedules, retries and displays.
 
-It decides nothing: what is stale is DVC's to say (`flows.graph.plan`). Every task is uncacheable for Prefect,
-whose own cache returns the state of a stage whose files are gone (measured).
+It decides nothing: what is stale follows from DVC (`flows.graph.plan`). No task is cached by Prefect, whose
+own cache returns the state of a stage whose files are gone (measured).
 """
 
 from __future__ import annotations

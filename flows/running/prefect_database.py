@@ -1,8 +1,8 @@
 """Completes Prefect's own database below the project before its server opens it: `python -m
 flows.running.prefect_database FILE -- SERVER…`.
 
-The migrations run in a process of their own on a file aside (tasks.database_file), then this process becomes
-the server.
+The migrations run in a process of their own on a copy under another name (tasks.database_file); then this
+process becomes the server.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The Prefect API of a run: the one that the user names, else a server that runs as long as the run does.
 
 Prefect's built-in temporary server imports the whole server into the caller only to start it again as a child
-(7.7 s); started directly, while we plan and import, it costs 3 s. It listens on loopback, keeps its database
-below the project, and dies with us.
+(7.7 s); started directly, during planning and imports, it costs 3 s. It listens on the loopback interface,
+keeps its database below the project, and ends with the run.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def free_port() -> int:
     """Returns a free port of the loopback interface, below those that the system gives to outgoing
     connections.
 
-    Asking a port of that range whether a server has come up may connect the question to itself: the reply is
-    the question, and the server finds its port taken (TCP's simultaneous open, RFC 9293 section 3.5).
+    A connection to a port of that range, before the server listens on it, may connect to itself, and the
+    server then finds its port taken (TCP's simultaneous open, RFC 9293 section 3.5).
     """
     for port in random.SystemRandom().sample(FREE_PORTS, 100):
         with socket.socket() as probe:

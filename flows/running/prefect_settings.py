@@ -2,8 +2,8 @@
 Prefect is imported.
 
 PREFECT_API_URL names a server of the user's, with PREFECT_API_KEY or PREFECT_API_AUTH_STRING: it must answer.
-PREFECT_PROFILE names a profile, whose settings count where no variable says otherwise. Without either a
-server of our own is started, which keeps its database in PREFECT_HOME, by default below the project, or where
+PREFECT_PROFILE names a profile, whose settings count where no variable overrides them. Without either, a
+server is started for the run. Its database is in PREFECT_HOME, by default below the project, or where
 PREFECT_SERVER_DATABASE_CONNECTION_URL says.
 """
 

@@ -1,7 +1,7 @@
 """`whetstone run`: plan, and if something is stale start Prefect and bring it up to date.
 
-Stages that wait for no other begin at once: Prefect takes seconds to import and its server seconds to start,
-and only watches them.
+Stages without stale dependencies start at once: Prefect takes seconds to import and its server seconds to
+start, and only watches them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`whetstone serve`: a Prefect deployment of the flow, and the process that executes its runs.
 
-The flow is registered by where its code lies, not by value: pickling it would carry its module's globals
-along.
+The flow is registered by the location of its code, not by value: pickling it would include its module's
+globals.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One run of the graph, however it is scheduled: its plan, its id, its records, and how a single stage is
 brought up to date.
 
-It knows no Prefect: the flow in `flows.running.pipeline` calls it, and keeps no state of its own (a
+It does not use Prefect: the flow in `flows.running.pipeline` calls it, and keeps no state of its own (a
 deployment pickles the flow's globals).
 """
 

@@ -1,7 +1,7 @@
 """A small layered graph as inline SVG: sources on the left, each node one column after its last parent.
 
-Edges that skip columns pass through empty places in between, so that none is drawn across a node (Sugiyama's
-method, cut down).
+Edges that skip columns pass through empty positions in between, so that none crosses a node (a reduced form
+of Sugiyama's method).
 """
 
 from __future__ import annotations

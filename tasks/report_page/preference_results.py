@@ -1,6 +1,6 @@
 """Reads the metrics of the preference branch.
 
-Its stages are not in every graph, so a missing file is no error; a file that cannot be read is. Where the
+Its stages are not in every graph, so a missing file is not an error; an unreadable one is. Where the
 parameters name the models, files of others from earlier runs are ignored.
 """
 

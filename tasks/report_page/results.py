@@ -26,8 +26,8 @@ class Results:
 
     `data` is the set that the page is about, `baseline` the model that its methods start from (both may be
     empty). `evaluations` and `samples` map a model, `curves` and `training` a trained one (the baseline and
-    each method), to what its file holds. `others` are evaluations on other sets, by the evaluation's name.
-    `makers`: the stages of which one made a model.
+    each method), to the content of its file. `others` are evaluations on other sets, by the evaluation's
+    name. `makers`: the stages that may have made a model.
     """
 
     data: str
