@@ -58,7 +58,7 @@ PORTION = 512  # prompts between two progress lines
 class SampledSet:
     """The result of sampling from a model: pairs, rows for people to read, and figures by side."""
 
-    found: SourceItems
+    items: SourceItems
     rows: list[dict[str, Any]] = field(default_factory=list)
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -83,7 +83,7 @@ def run(stage: Stage) -> None:
     if not stage.first:
         return  # another process writes
     prompts = {file: [example.prompt for example in rows] for file, rows in examples.items()}
-    sets = build_preferences(name, params, samples.found, prompts, stage.seed)
+    sets = build_preferences(name, params, samples.items, prompts, stage.seed)
     target = stage.out(f"data/{name}/pairs")
     target.mkdir(parents=True, exist_ok=True)
     for side in SIDES:

@@ -1,4 +1,4 @@
-"""Values of runs that DVC's interpolation needs and a person need not write: references to nothing.
+"""Optional references of runs: values that DVC's interpolation needs and people may leave out.
 
 DVC reads `${item.judge}` in params.yaml itself and knows no defaults. Where dvc.yaml's `takes` lists `none`
 for a reference, `none` is its value in a run that does not say it. `whetstone use` and `whetstone run` write
@@ -21,7 +21,7 @@ Steps = tuple[str, ...]
 
 
 def missing(raw: Any, root: Path | None = None) -> list[Steps]:
-    """The keys that name nothing and must say so, in order: ("rl", "runs", "grpo", "judge").
+    """Returns the keys of optional references that are not set, in order: ("rl", "runs", "grpo", "judge").
 
     One that a run leaves to what it is laid over is not among them: DVC would not read it there, and the
     check says so.
@@ -34,16 +34,16 @@ def missing(raw: Any, root: Path | None = None) -> list[Steps]:
         for setting in family.optional
         if isinstance(item, dict) and item.get(setting) is None
     ]
-    whole = with_presets(raw, root) if lacking else raw
+    complete = with_presets(raw, root) if lacking else raw
     return list(
         dict.fromkeys(
-            path for path, item in lacking if below(whole, path[:-2], item, root).get(path[-1]) is None
+            path for path, item in lacking if below(complete, path[:-2], item, root).get(path[-1]) is None
         )
     )
 
 
 def filled(raw: Any, root: Path | None = None) -> Any:
-    """The values with what was missing; a copy where something was."""
+    """Returns the values with the missing references set to none; a copy where something was missing."""
     for path in missing(raw, root):
         raw = _with(raw, path)
     return raw
@@ -56,7 +56,7 @@ def _with(raw: Any, path: Steps) -> Any:
 
 
 def fill(document: Any, root: Path | None = None) -> list[str]:
-    """Enter what is missing into a document of `params_file.document_of`; returns the keys, in order."""
+    """Set the missing references in a document of `params_file.document_of`. Returns their keys, in order."""
     paths = missing(document, root)
     for path in paths:
         *above, last = path
@@ -70,8 +70,8 @@ def fill(document: Any, root: Path | None = None) -> list[str]:
 
 
 def filled_text(root: Path) -> tuple[str, list[str]] | None:
-    """What params.yaml should hold, and the keys that it lacks; None where it lacks none, or cannot be read
-    (its check says why).
+    """Returns the text that params.yaml should have, and the keys that it lacks; None where it lacks none, or
+    cannot be read (its check reports why).
     """
     try:
         text = read_text(root / PARAMS)
@@ -85,11 +85,11 @@ def filled_text(root: Path) -> tuple[str, list[str]] | None:
 
 
 def write(root: Path) -> list[str]:
-    """Write what params.yaml lacks into it; returns the keys. To be called while no other run works with
-    it.
+    """Write the missing references into params.yaml. Returns their keys. Call it while no other run uses the
+    file.
     """
-    lacked = filled_text(root)
-    if lacked is None:
+    completed = filled_text(root)
+    if completed is None:
         return []
-    write_text(root / PARAMS, lacked[0])
-    return lacked[1]
+    write_text(root / PARAMS, completed[0])
+    return completed[1]

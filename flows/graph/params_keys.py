@@ -1,4 +1,6 @@
-"""The keys of params.yaml as its JSON schema describes them: looked up by name, searched, and in words."""
+"""The keys of params.yaml as its JSON schema describes them: lookup by name, search, and descriptions in
+words.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,8 @@ _COUNTED, _MEASURED = (
 
 @dataclass(frozen=True)
 class Key:
-    """One key: where it stands (names that the file gives are NAME), of which kind's options it is, and what
-    its schema says of it.
+    """One key: its path (NAME stands for names that the file gives), the kind whose option it is, and its
+    schema.
     """
 
     path: tuple[str, ...]
@@ -59,25 +61,23 @@ class Key:
 
     @property
     def cited(self) -> list[str]:
-        """`spo.md 2.3`: sections of docs/methods that the description names."""
+        """The sections of docs/methods that the description cites, such as `spo.md 2.3`."""
         return CITED.findall(self.meaning)
 
     @property
     def default(self) -> str:
-        """As params.yaml would hold it; empty where the key must be given, or its default depends on
-        others.
+        """The default as params.yaml would hold it; empty where the key must be given, or its default depends
+        on other keys.
         """
         return shown(self.node["default"]) if "default" in self.node else ""
 
     @property
     def unit(self) -> str:
-        """What a number counts, in the first word of its description that says it; empty for texts and pure
-        numbers.
-        """
+        """The unit of a number, from the first words of its description; empty for texts and pure numbers."""
         if not _is_number(self.node):
             return ""
-        found = (_COUNTED if _is_number(self.node, "integer") else _MEASURED).match(self.meaning)
-        return IN_NAMES.get(self.path[-1].rpartition("_")[2], found[1] if found else "")
+        match = (_COUNTED if _is_number(self.node, "integer") else _MEASURED).match(self.meaning)
+        return IN_NAMES.get(self.path[-1].rpartition("_")[2], match[1] if match else "")
 
 
 class Keys:
@@ -88,8 +88,8 @@ class Keys:
         self.root = Key((), schema, "flows/graph/params.py")
 
     def children(self, key: Key) -> list[Key]:
-        """The keys below one: of a record, of any member of a mapping or list, of the options of each
-        kind.
+        """Returns the keys below one: of a record, of any member of a mapping or list, and of the options of
+        each kind.
         """
         return list(self._below(key.node, key.path, key.source, key.kind))
 
@@ -103,12 +103,12 @@ class Keys:
             self._below(self.resolved(node["items"]), path, source, kind)
         ):
             yield Key((*path, ITEM), self.resolved(node["items"]), source, kind)
-        for one in node.get("anyOf", ()):
-            yield from self._below(self.resolved(one), path, source, kind)
+        for item in node.get("anyOf", ()):
+            yield from self._below(self.resolved(item), path, source, kind)
         if "x-tag" in node:
             for name, record in self.kinds(node).items():
                 yield from (
-                    one for one in self._below(record, path, source, name) if one.path[-1] != node["x-tag"]
+                    item for item in self._below(record, path, source, name) if item.path[-1] != node["x-tag"]
                 )
             tag = {
                 **node["then"]["properties"][node["x-tag"]],
@@ -117,29 +117,29 @@ class Keys:
             yield Key((*path, node["x-tag"]), tag, source, "", True)
 
     def kinds(self, node: Node) -> dict[str, Node]:
-        """Kind -> the record of its options, of a choice; empty for anything else."""
+        """Returns {kind: the record of its options} of a choice; empty for anything else."""
         if "x-tag" not in node:
             return {
-                one: record
+                branch: record
                 for other in node.get("anyOf", ())
-                for one, record in self.kinds(self.resolved(other)).items()
+                for branch, record in self.kinds(self.resolved(other)).items()
             }
         tag = node["x-tag"]
-        chosen = [one for one in node["then"]["allOf"] if tag in one["if"].get("properties", {})]
-        return {one["if"]["properties"][tag]["const"]: self.resolved(one["then"]) for one in chosen}
+        chosen = [branch for branch in node["then"]["allOf"] if tag in branch["if"].get("properties", {})]
+        return {branch["if"]["properties"][tag]["const"]: self.resolved(branch["then"]) for branch in chosen}
 
     def about(self, node: Node) -> dict[str, str]:
-        """Kind -> the first line of its module."""
-        for other in node.get("anyOf", ()):
-            if found := self.about(self.resolved(other)):
-                return found
+        """Returns {kind: the first line of its module}."""
+        for alternative in node.get("anyOf", ()):
+            if lines := self.about(self.resolved(alternative)):
+                return lines
         tags = node["then"]["properties"][node["x-tag"]] if "x-tag" in node else node
         return dict(
             zip((str(name) for name in tags.get("enum", ())), tags.get("enumDescriptions", ()), strict=False)
         )
 
     def resolved(self, node: Node) -> Node:
-        """The definition that a node refers to, below what the node says itself."""
+        """Returns the definition that a node refers to, overridden by the node's own entries."""
         if "$ref" not in node:
             return node
         name = node["$ref"].removeprefix(REF)
@@ -147,32 +147,37 @@ class Keys:
         return {**self.schema["$defs"][name], "x-name": name.removesuffix(".partial"), **own}
 
     def meaning(self, key: Key) -> str:
-        """What a key means; of a mapping of records that says nothing, what such a record is."""
+        """Returns the meaning of a key; for a mapping without a description, that of its members' record."""
         if key.meaning:
             return key.meaning
         below = [] if self.kinds(key.node) else self.children(key)
-        named = [child for one in below for child in [one, *self.children(one)] if child.path[-1] == NAME]
-        return next((self.meaning(child) for child in named), "")
+        members = [
+            child
+            for child_key in below
+            for child in [child_key, *self.children(child_key)]
+            if child.path[-1] == NAME
+        ]
+        return next((self.meaning(child) for child in members), "")
 
     def _needed(self, node: Node) -> list[str]:
-        whole = self.schema["$defs"].get(node.get("x-name", ""), node)
-        return list(whole.get("required", ()))
+        definition = self.schema["$defs"].get(node.get("x-name", ""), node)
+        return list(definition.get("required", ()))
 
     def find(self, dotted: str, file: Any = None) -> list[Key]:
-        """The keys of this name, several where kinds share it; of the kind that the `file` names there, or
-        leaves to the default.
+        """Returns the keys of this name, several where kinds share it; only those of the kind that the `file`
+        names there, or of the default kind.
         """
-        found, given = [self.root], file is not None
+        matches, with_file = [self.root], file is not None
         for part in dotted.split("."):
-            kind = _kind(found, file) or (_default_kind(found) if given else "")
-            below = [child for key in found for child in self.children(key)]
-            found = [key for key in below if key.path[-1] == part]
-            found = found or [
+            kind = _kind(matches, file) or (_default_kind(matches) if with_file else "")
+            below = [child for key in matches for child in self.children(key)]
+            matches = [key for key in below if key.path[-1] == part]
+            matches = matches or [
                 key for key in below if key.path[-1] in (NAME, ITEM) and (part in ("*", key.path[-1]) or part)
             ]
-            found = [key for key in found if key.kind == kind] or found
+            matches = [key for key in matches if key.kind == kind] or matches
             file = file.get(part) if isinstance(file, dict) else None
-            found = [
+            matches = [
                 Key(
                     (*key.path[:-1], key.path[-1] if part == "*" else part),
                     key.node,
@@ -180,30 +185,30 @@ class Keys:
                     key.kind,
                     key.needed,
                 )
-                for key in found
+                for key in matches
             ]
-        return _different(found)
+        return _different(matches)
 
     def every(self) -> Iterator[Key]:
-        """Each key of each record once, at its shortest path."""
-        waiting, seen = [self.root], set[str]()
-        while waiting:
-            for key in self.children(waiting.pop(0)):
+        """Yields each key of each record once, at its shortest path."""
+        queue, visited = [self.root], set[str]()
+        while queue:
+            for key in self.children(queue.pop(0)):
                 yield key
                 name = str(key.node.get("x-name", ""))
-                if not name or name not in seen:
-                    seen.add(name)
-                    waiting.append(key)
+                if not name or name not in visited:
+                    visited.add(name)
+                    queue.append(key)
 
     def search(self, word: str) -> list[Key]:
-        """Keys with the word in their name or meaning, those that are called so first."""
+        """Returns the keys with the word in their name or meaning, those with it in the name first."""
         word = word.lower()
-        found = [key for key in self.every() if word in key.path[-1].lower() or word in key.meaning.lower()]
-        return sorted(found, key=lambda key: (word not in key.path[-1].lower(), len(key.path)))
+        matches = [key for key in self.every() if word in key.path[-1].lower() or word in key.meaning.lower()]
+        return sorted(matches, key=lambda key: (word not in key.path[-1].lower(), len(key.path)))
 
     def nearest(self, dotted: str) -> list[str]:
-        """Known keys like an unknown one: in the deepest record that is right, then of the same last word
-        anywhere.
+        """Returns known keys similar to an unknown one: in its deepest valid record, and those whose last
+        part is similar anywhere.
         """
         parts = dotted.split(".")
         depth = next(
@@ -222,32 +227,34 @@ class Keys:
         return list(dict.fromkeys(close))
 
 
-def _kind(found: list[Key], file: Any) -> str:
-    """The kind of a choice as the file says it: in a mapping, or as its bare name."""
-    tag = next((key.node["x-tag"] for key in found if "x-tag" in key.node), "kind")
+def _kind(keys: list[Key], file: Any) -> str:
+    """Returns the kind of a choice as the file gives it: in a mapping, or as its bare name."""
+    tag = next((key.node["x-tag"] for key in keys if "x-tag" in key.node), "kind")
     return str(file.get(tag, "")) if isinstance(file, dict) else str(file or "")
 
 
-def _default_kind(found: list[Key]) -> str:
-    defaults = (_kind([key], key.node.get("default")) for key in found if "x-tag" in key.node)
+def _default_kind(keys: list[Key]) -> str:
+    defaults = (_kind([key], key.node.get("default")) for key in keys if "x-tag" in key.node)
     return next(filter(None, defaults), "")
 
 
-def _different(found: list[Key]) -> list[Key]:
+def _different(keys: list[Key]) -> list[Key]:
     seen: list[tuple[str, Node]] = []
-    kept = []
-    for key in found:
+    unique = []
+    for key in keys:
         if (key.name, key.node) not in seen:
             seen.append((key.name, key.node))
-            kept.append(key)
-    return kept
+            unique.append(key)
+    return unique
 
 
 def words(keys: Keys, node: Node) -> str:
-    """The type and range of a value: `integer in [1, 64]`, `one of k1, k2`, `list of text`."""
+    """Returns the type and range of a value as text: `integer in [1, 64]`, `one of k1, k2`, `list of
+    text`.
+    """
     node = keys.resolved(node)
     if "anyOf" in node:
-        return " or ".join(dict.fromkeys(words(keys, one) for one in node["anyOf"]))
+        return " or ".join(dict.fromkeys(words(keys, alternative) for alternative in node["anyOf"]))
     if "x-tag" in node:
         return f"choice of {', '.join(keys.kinds(node))}"
     if "enum" in node or "const" in node:
@@ -256,9 +263,9 @@ def words(keys: Keys, node: Node) -> str:
     kinds = node.get("type", "anything")
     if isinstance(kinds, list):
         return " or ".join(words(keys, {**node, "type": kind}) for kind in kinds)
-    known = {"number": _number, "integer": _number, "array": _array, "object": _object, "string": _text}
-    if kinds in known:
-        return known[kinds](keys, node)
+    writers = {"number": _number, "integer": _number, "array": _array, "object": _object, "string": _text}
+    if kinds in writers:
+        return writers[kinds](keys, node)
     return "true or false" if kinds == "boolean" else str(kinds)
 
 
@@ -289,8 +296,8 @@ def _array(keys: Keys, node: Node) -> str:
 def _object(keys: Keys, node: Node) -> str:
     if "properties" in node:
         return "record"
-    of = node.get("additionalProperties")
-    return f"mapping of names to {words(keys, of)}" if isinstance(of, dict) and of else "mapping"
+    values = node.get("additionalProperties")
+    return f"mapping of names to {words(keys, values)}" if isinstance(values, dict) and values else "mapping"
 
 
 def _text(_: Keys, node: Node) -> str:
@@ -298,18 +305,18 @@ def _text(_: Keys, node: Node) -> str:
 
 
 def _is_number(node: Node, *kinds: str) -> bool:
-    """Whether a value may be a number, of these types or of any."""
+    """Returns whether a value may be a number, of these types or of any."""
     types = node.get("type", [])
     if (
         set(types if isinstance(types, list) else [types]) & set(kinds or ("number", "integer"))
         and "enum" not in node
     ):
         return True
-    return any(_is_number(one, *kinds) for one in node.get("anyOf", ()))
+    return any(_is_number(alternative, *kinds) for alternative in node.get("anyOf", ()))
 
 
 def shown(value: Any) -> str:
-    """A value as params.yaml holds it, in one line."""
+    """Returns a value as params.yaml holds it, on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
