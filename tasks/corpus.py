@@ -6,7 +6,7 @@ import json
 
 from pipelines.corpora.build import Corpus, build
 from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.records.rows_kept import sentence
+from pipelines.corpora.records.rows_kept import rows_sentence
 from tasks.sources import opener
 from tasks.stage import Stage
 
@@ -36,4 +36,4 @@ def run(stage: Stage) -> None:
 def _tell(stage: Stage, corpus: Corpus) -> None:
     metrics = corpus.metrics
     stage.say("records: " + ", ".join(f"{file} {number}" for file, number in metrics["records"].items()))
-    stage.say(sentence(metrics["rows"]))
+    stage.say(rows_sentence(metrics["rows"]))

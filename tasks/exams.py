@@ -8,7 +8,7 @@ import json
 
 from pipelines.corpora.exams.exam_set import read_exam, write_exams
 from pipelines.corpora.exams.exams_params import ExamsParams
-from pipelines.corpora.records.rows_kept import sentence
+from pipelines.corpora.records.rows_kept import rows_sentence
 from tasks.sources import opener
 from tasks.stage import Stage
 
@@ -24,4 +24,4 @@ def run(stage: Stage) -> None:
     stage.out(f"metrics/exams/{name}.json").write_text(
         json.dumps(counts, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )
-    stage.say(sentence(counts["rows"]))
+    stage.say(rows_sentence(counts["rows"]))

@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from pipelines.corpora.cleaning.canonical import canonical_form
-from pipelines.corpora.cleaning.split import fraction
+from pipelines.corpora.cleaning.split import hash_fraction
 from pipelines.corpora.raw import long_reference
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.records.example import read_examples, write_examples
@@ -206,7 +206,7 @@ def _published(
     judgements: dict[str, list[Judgement]] = {file: [] for file in FILES}
     dropped: Counter[str] = Counter()
     for row in rows:
-        position = fraction(f"judgements:{stage.seed}:{row.question_id}")
+        position = hash_fraction(f"judgements:{stage.seed}:{row.question_id}")
         heldout, calib = position < source.heldout_share, position < source.heldout_share + source.calib_share
         file = "heldout" if heldout else "calib" if calib else "train"
         if file == "heldout" and canonical_form(row.question) in trained_questions:

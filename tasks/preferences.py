@@ -26,7 +26,7 @@ from pipelines.corpora.preferences.preference_set import (
 from pipelines.corpora.preferences.prompt_split import SIDES
 from pipelines.corpora.records.example import Example, read_examples, write_examples
 from pipelines.corpora.records.record import Record
-from pipelines.corpora.records.rows_kept import sentence
+from pipelines.corpora.records.rows_kept import rows_sentence
 from pipelines.corpora.records.set_rules import SetRules
 from pipelines.corpora.records.tokenised import tokenise
 from pipelines.evaluation.answers import evenly_spaced
@@ -185,7 +185,7 @@ def _row(judged: Judged) -> dict[str, Any]:
 def _tell(stage: Stage, sets: PreferenceSets) -> None:
     metrics = sets.metrics
     stage.say("pairs: " + ", ".join(f"{side} {number}" for side, number in metrics["pairs"].items()))
-    stage.say(sentence(metrics["rows"]))
+    stage.say(rows_sentence(metrics["rows"]))
     if metrics["pairing"]:
         counts = (f"{name.replace('_', ' ')} {value}" for name, value in metrics["pairing"].items())
         stage.say("pairing: " + ", ".join(counts))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.corpora.cleaning.split import fraction
-from pipelines.corpora.records.rows_kept import rows_kept, sentence
+from pipelines.corpora.cleaning.split import hash_fraction
+from pipelines.corpora.records.rows_kept import rows_kept, rows_sentence
 from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.models.tokenizer import Tokens
 from tasks.gate import check_gate, objections
@@ -33,7 +33,7 @@ def run(stage: Stage) -> None:
         read_tokenised(folder, file, tokens, stage.cache(TOKENS)) for file in ("rl", "validation")
     )
     rows = rows_kept(questions.read, questions.left_out, "questions")
-    stage.say(sentence(rows))
+    stage.say(rows_sentence(rows))
     problems, validation = questions.records, validation_set.records
     # of others a judge may know no more than the policy; evaluation tells of them
     trained_subjects = {record.subject for record in problems}
@@ -43,7 +43,9 @@ def run(stage: Stage) -> None:
             raise ValueError(
                 f"{section}.problems is {settings.problems}, {folder}/rl.jsonl holds {len(problems)}"
             )
-        problems = sorted(problems, key=lambda record: fraction("rlvr:" + record.id))[: settings.problems]
+        problems = sorted(problems, key=lambda record: hash_fraction("rlvr:" + record.id))[
+            : settings.problems
+        ]
     trained = optimise(
         stage, settings, RunInputs(settings.start, problems, validation, questions.rules.reward)
     )

@@ -31,7 +31,7 @@ from flows.running.live import Display, Silent
 from flows.running.now import Noted
 from flows.running.row_counts import rows_of
 from flows.workspace import STATE, gpu_slot, only_one_run, write_json
-from pipelines.corpora.records.rows_kept import sentence
+from pipelines.corpora.records.rows_kept import rows_sentence
 from tasks.stage import Spec
 
 if TYPE_CHECKING:  # a run without work records nothing and need not import it
@@ -225,7 +225,7 @@ class Session:
         rows = rows_of(self.root, result.outs)
         if rows is not None:
             self.outcome.rows[name] = rows
-        self.display.ended(name, shown, result.seconds, "" if rows is None else sentence(rows))
+        self.display.ended(name, shown, result.seconds, "" if rows is None else rows_sentence(rows))
         if recorder and result.action in ("run", "recover", "restore"):
             recorder.stage_ended(name, "FINISHED", {"action": result.action}, result.outs)
         return result

@@ -21,7 +21,7 @@ from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.raw.problem import Problem, Reading
 from pipelines.corpora.raw.roles import missing_role_message, possible_files, roles_of, unused_shares
 from pipelines.corpora.records.example import Example, ExampleFiles, json_line, lone_surrogate
-from pipelines.corpora.records.lengths import spread
+from pipelines.corpora.records.lengths import length_statistics
 from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.corpora.records.set_rules import SetRules
 from pipelines.corpora.verifier_questions import FILES, PlacedRows, Reworded, exam_rows, verifier_file
@@ -203,8 +203,8 @@ class _Figures:
             "records": {file: self.records[file] for file in self.files},
             "subjects": by_file(self.subjects),
             "levels": by_file(self.levels),
-            "prompt_characters": {file: spread(self.prompts[file]) for file in self.files},
-            "response_characters": spread(self.responses),
+            "prompt_characters": {file: length_statistics(self.prompts[file]) for file in self.files},
+            "response_characters": length_statistics(self.responses),
         }
         if len(self.files) > len(PLAIN_FILES):
             trained = {*self.subjects["rl"], *self.subjects["explore"]}

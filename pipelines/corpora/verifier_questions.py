@@ -13,9 +13,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from pipelines.corpora.cleaning.canonical import loose
+from pipelines.corpora.cleaning.canonical import loose_form
 from pipelines.corpora.cleaning.clean import CleanRow
-from pipelines.corpora.cleaning.split import fraction
+from pipelines.corpora.cleaning.split import hash_fraction
 from pipelines.corpora.corpus_params import CorpusParams, VerifierShares, WordingParams
 from pipelines.corpora.exams.exam_set import read_exams, unite
 from pipelines.corpora.exams.item import ExamQuestion
@@ -52,7 +52,7 @@ class Wording(Protocol):
 
 def verifier_file(problem: Problem, shares: VerifierShares) -> str:
     """Returns the file (explore, calib or rl) of a question that could be used for RL."""
-    position = fraction("rlvr:" + (problem.key or loose(problem.question)))
+    position = hash_fraction("rlvr:" + (problem.key or loose_form(problem.question)))
     if position < shares.explore:
         return "explore"
     return "calib" if position < shares.explore + shares.calib else "rl"
@@ -98,7 +98,7 @@ def exam_rows(params: CorpusParams, root: Path) -> PlacedRows:
         for exam in united.splits[split]:  # type: ignore[index]
             if file != "heldout" and exam.subject in params.unseen:
                 continue
-            is_validation = file == "rl" and fraction("validation:" + exam.key) < params.validation_share
+            is_validation = file == "rl" and hash_fraction("validation:" + exam.key) < params.validation_share
             row = CleanRow(exam.source, _problem(exam, file == "rl" and not is_validation))
             row_files = ["validation"] if is_validation else ["sft", "rl"] if file == "rl" else [file]
             placed.append((row, row_files, ()))

@@ -134,8 +134,8 @@ def test_readers_of_made_rows():
         "4",
     ]
     assert gaokao_bench.split_options("A. 1 C. 2") == ["A. 1 C. 2"]
-    assert theoremqa.written([1, 2.0, 0.25]) == "[1, 2, 0.25]"
-    assert theoremqa.written(True) == "True"
+    assert theoremqa.answer_text([1, 2.0, 0.25]) == "[1, 2, 0.25]"
+    assert theoremqa.answer_text(True) == "True"
     assert (
         theoremqa.convert(
             row | {"Question": "q", "Answer": "(a)", "Answer_type": "option", "Picture": None}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.cleaning.canonical import canonical_form, loose
+from pipelines.corpora.cleaning.canonical import canonical_form, loose_form
 from tests.corpora.made import ROOT, table, write_lines
 
 CASES = Path(os.environ.get("WHETSTONE_CASES", ROOT / "../shared/cases")) / "question_pairs.jsonl"
@@ -220,7 +220,7 @@ def test_what_can_mean_something_else_is_kept(one, other):
 @pytest.mark.parametrize(("one", "other"), ONE)
 def test_what_cannot_is_forgiven(one, other):
     assert canonical_form(one) == canonical_form(other)
-    assert loose(one) == loose(other)
+    assert loose_form(one) == loose_form(other)
 
 
 def handed():

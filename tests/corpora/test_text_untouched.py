@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.corpora.cleaning.canonical import canonical_form
-from pipelines.corpora.cleaning.text import visible
+from pipelines.corpora.cleaning.text import visible_form
 from tests.corpora.made import published, table, write_lines
 from tests.corpora.pairs_made import byte_tokens, from_rows
 
@@ -128,7 +128,7 @@ def test_published_mathematics(rows):
 )
 @example([("Which is right?", "if a:\n    b\n    c\n", "if a:\n    b\nc\n")])
 def test_pairs(rows):
-    rows = [row for row in rows if visible(row[1]) != visible(row[2])]
+    rows = [row for row in rows if visible_form(row[1]) != visible_form(row[2])]
     if not rows:
         return
     with tempfile.TemporaryDirectory() as name:
@@ -187,4 +187,4 @@ def test_a_source_that_asks_is_tidied(tmp_path):
 
 @pytest.mark.parametrize(("one", "other", "same"), [("a\r\nb \n", "a\nb", True), ("  a", "a", False), ("a  b", "a b", False), ("\u00a0a", " a", True), ("e\u0301", "é", True)])  # fmt: skip
 def test_what_looks_the_same(one, other, same):
-    assert (visible(one) == visible(other)) is same
+    assert (visible_form(one) == visible_form(other)) is same

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.records.rows_kept import rows_kept, sentence
+from pipelines.corpora.records.rows_kept import rows_kept, rows_sentence
 from tests import clone
 from tests.corpora.made import write_lines
 from tests.flows.toy import Project
@@ -124,16 +124,16 @@ def test_a_role_that_is_missing_is_named_before_anything_runs(project: Project):
 
 
 def test_the_sentence():
-    assert sentence(rows_kept(10, {})) == "10 of 10 rows kept"
+    assert rows_sentence(rows_kept(10, {})) == "10 of 10 rows kept"
     assert (
-        sentence(rows_kept(10, {"near": 1, "exact_text": 1}))
+        rows_sentence(rows_kept(10, {"near": 1, "exact_text": 1}))
         == "8 of 10 rows kept; left out: 1 exact text, 1 near"
     )
-    assert sentence(rows_kept(244, {"long_prompt": 144}, "pairs")) == (
+    assert rows_sentence(rows_kept(244, {"long_prompt": 144}, "pairs")) == (
         "warning: 59 % of the pairs are left out, most for: long prompt (raise max_prompt_tokens). "
         "100 of 244 pairs kept; left out: 144 long prompt"
     )
-    assert sentence(rows_kept(0, {})) == "0 of 0 rows kept"
+    assert rows_sentence(rows_kept(0, {})) == "0 of 0 rows kept"
 
 
 def test_outputs_without_counts_say_nothing(tmp_path: Path):

@@ -14,7 +14,7 @@ import html
 import re
 import unicodedata
 
-from pipelines.corpora.cleaning.text import NOT_ASCII, UNSEEN, safe
+from pipelines.corpora.cleaning.text import NOT_ASCII, UNSEEN, safe_decomposition
 
 ALIKE = str.maketrans(
     {
@@ -142,7 +142,7 @@ def canonical_form(text: str) -> str:
     return _normalised_spaces(form)
 
 
-def loose(text: str) -> str:
+def loose_form(text: str) -> str:
     """Returns a looser form than the canonical one: NFKC, case folded, only letters, digits and some
     operators; numbers stay separate and complete.
 
@@ -150,10 +150,10 @@ def loose(text: str) -> str:
     else. It therefore never removes a row: it is used to shuffle, and to keep near-twins on one side of a
     split.
     """
-    return loose_form(canonical_form(text))
+    return loosen(canonical_form(text))
 
 
-def loose_form(form: str) -> str:
+def loosen(form: str) -> str:
     """Returns the loose form of a text whose canonical form is `form`."""
     folded = THOUSANDS.sub("", unicodedata.normalize("NFKC", form).casefold())
     return REST.sub("", BETWEEN_DIGITS.sub(lambda match: match.group(1) or " ", folded))
@@ -167,7 +167,7 @@ def _written_alike(text: str) -> str:
         text = RAISED.sub(lambda match: _script("^", match.group()), text)
         text = LOWERED.sub(lambda match: _script("_", match.group()), text)
         text = unicodedata.normalize(
-            "NFC", NOT_ASCII.sub(lambda match: safe(match.group()), text.translate(UNSEEN))
+            "NFC", NOT_ASCII.sub(lambda match: safe_decomposition(match.group()), text.translate(UNSEEN))
         )
     return text.replace("``", '"').replace("''", '"') if "```" not in text else text
 

@@ -183,7 +183,7 @@ class _Rows:
     def questions(self, indices: Indices) -> Questions:
         """Returns the questions of these rows, for comparison."""
         return Questions(
-            self.traits.of_places(indices), lambda index: self.spool[int(indices[index])].problem.question
+            self.traits.at_indices(indices), lambda index: self.spool[int(indices[index])].problem.question
         )
 
 
@@ -202,7 +202,7 @@ def _split(
     left alone.
     """
     train = indices["train"]
-    sides = np.array([shares.at(position) for position in traits.side[train].tolist()], dtype=object)
+    sides = np.array([shares.side_at(position) for position in traits.side[train].tolist()], dtype=object)
     split = dict(indices)
     for side in ("train", *EVALUATION):
         of_side = train[sides == side]

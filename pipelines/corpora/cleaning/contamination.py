@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.corpora.cleaning.duplicates import sketcher_of
 from pipelines.corpora.cleaning.essence import reordered
-from pipelines.corpora.cleaning.held import HeldOutIndex, Sizes
+from pipelines.corpora.cleaning.held_out_index import HeldOutIndex, Sizes
 from pipelines.corpora.cleaning.near import NearIndex, Sketcher
 from pipelines.corpora.cleaning.questions import Questions
 from pipelines.corpora.corpus_params import DecontaminateParams, NearParams

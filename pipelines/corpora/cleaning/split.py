@@ -14,7 +14,7 @@ from typing import Literal
 Side = Literal["train", "validation", "heldout"]
 
 
-def fraction(text: str) -> float:
+def hash_fraction(text: str) -> float:
     """Returns a number in [0, 1) that depends on `text` alone."""
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:7], "big") / 2**56
 
@@ -28,9 +28,9 @@ class Shares:
 
     def side(self, key: str) -> Side:
         """Returns the side of a key."""
-        return self.at(fraction("split:" + key))
+        return self.side_at(hash_fraction("split:" + key))
 
-    def at(self, position: float) -> Side:
+    def side_at(self, position: float) -> Side:
         """Returns the side of a position in [0, 1)."""
         if position < self.heldout:
             return "heldout"

@@ -41,7 +41,7 @@ def normalise(text: str) -> str:
     return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
 
 
-def visible(text: str) -> str:
+def visible_form(text: str) -> str:
     """Returns what two answers that look the same have in common: line ends, trailing spaces, empty lines at
     both ends, the code points of a character and the kind of a space do not count; indentation and spaces
     inside a line do.
@@ -54,11 +54,13 @@ def _composed(text: str) -> str:
     return (
         text
         if text.isascii()
-        else unicodedata.normalize("NFC", NOT_ASCII.sub(lambda match: safe(match.group()), text))
+        else unicodedata.normalize(
+            "NFC", NOT_ASCII.sub(lambda match: safe_decomposition(match.group()), text)
+        )
     )
 
 
-def safe(character: str) -> str:
+def safe_decomposition(character: str) -> str:
     """Returns the compatibility decomposition of a character where that is another way to write the same,
     else the character.
     """

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.corpora.cleaning.canonical import canonical_form, loose_form
+from pipelines.corpora.cleaning.canonical import canonical_form, loosen
 from pipelines.corpora.cleaning.essence import essence_of
 from pipelines.corpora.cleaning.near import Bands, Sketcher
-from pipelines.corpora.cleaning.split import fraction
+from pipelines.corpora.cleaning.split import hash_fraction
 from pipelines.corpora.cleaning.units import Hashes
 from pipelines.corpora.raw.problem import Problem
 
@@ -39,7 +39,7 @@ class Traits:
     def of(cls, problems: Sequence[Problem], sketcher: Sketcher | None) -> Traits:
         """Computes the traits of problems, in order."""
         forms = [canonical_form(problem.question) for problem in problems]
-        loose = [loose_form(form) for form in forms]
+        loose = [loosen(form) for form in forms]
         bands = np.empty((len(problems), 0), np.uint32)
         if sketcher is not None:
             essences = np.array([digest("\0".join(essence_of(form))) for form in forms], np.uint64)
@@ -49,10 +49,10 @@ class Traits:
             np.array([digest(problem.key) if problem.key else 0 for problem in problems], np.uint64),
             np.array([digest(problem.answer) for problem in problems], np.uint64),
             np.array([digest(repr(problem)) for problem in problems], np.uint64),
-            np.array([fraction("order:" + form) for form in loose], np.float64),
+            np.array([hash_fraction("order:" + form) for form in loose], np.float64),
             np.array(
                 [
-                    fraction("split:" + (problem.key or form))
+                    hash_fraction("split:" + (problem.key or form))
                     for problem, form in zip(problems, loose, strict=True)
                 ],
                 np.float64,
@@ -68,7 +68,7 @@ class Traits:
     def __len__(self) -> int:
         return len(self.form)
 
-    def of_places(self, indices: NDArray[np.int64]) -> Traits:
+    def at_indices(self, indices: NDArray[np.int64]) -> Traits:
         """Returns the traits of the rows with these indices."""
         return Traits(*(getattr(self, field.name)[indices] for field in fields(self)))
 

@@ -56,7 +56,7 @@ def components(texts: Sequence[str], sketcher: Sketcher) -> list[int]:
     _, first, members = np.unique(questions.traits.form, return_index=True, return_inverse=True)
     distinct = np.sort(first)  # equal texts are looked at once
     distinct_questions = Questions(
-        questions.traits.of_places(distinct), lambda index: texts[int(distinct[index])]
+        questions.traits.at_indices(distinct), lambda index: texts[int(distinct[index])]
     )
     roots = distinct[cluster_questions(distinct_questions, sketcher)]
     of_text = dict(zip(distinct.tolist(), roots.tolist(), strict=True))

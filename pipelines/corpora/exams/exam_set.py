@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.cleaning.canonical import loose
-from pipelines.corpora.cleaning.split import Shares, fraction
+from pipelines.corpora.cleaning.canonical import loose_form
+from pipelines.corpora.cleaning.split import Shares, hash_fraction
 from pipelines.corpora.exams.clusters import deduplicate
 from pipelines.corpora.exams.convert import REASONS, convert, word_count
 from pipelines.corpora.exams.exams_params import SPLITS, ExamSetParams, ExamsParams, ExamSplit
@@ -93,7 +93,7 @@ def unite(
     ]
     unique, duplicates = deduplicate(rows, shingling.sketcher(params.near))
     splits: dict[ExamSplit, list[ExamQuestion]] = {split: [] for split in SPLITS}
-    for question in sorted(unique, key=lambda question: fraction("order:" + question.key)):
+    for question in sorted(unique, key=lambda question: hash_fraction("order:" + question.key)):
         splits[side(question.key, params)].append(question)
     contamination: dict[str, Any] = {}
     outside = dict(against or {})
@@ -114,7 +114,7 @@ def unite(
 
 def side(key: str, params: ExamSetParams) -> ExamSplit:
     """Returns the split of a cluster, by a hash of its key and nothing else."""
-    position, bound = fraction("split:" + key), 0.0
+    position, bound = hash_fraction("split:" + key), 0.0
     for split in SPLITS[::-1]:
         bound += getattr(params.shares, split)
         if position < bound:
@@ -166,7 +166,7 @@ def read_exams(path: Path) -> list[ExamQuestion]:
 def _limited(exams: Sequence[ExamQuestion], limit: int | None) -> list[ExamQuestion]:
     if limit is None or limit >= len(exams):
         return list(exams)
-    chosen = sorted(range(len(exams)), key=lambda index: fraction("limit:" + loose(exams[index].question)))[
-        :limit
-    ]
+    chosen = sorted(
+        range(len(exams)), key=lambda index: hash_fraction("limit:" + loose_form(exams[index].question))
+    )[:limit]
     return [exams[index] for index in sorted(chosen)]

@@ -30,14 +30,14 @@ def convert(row: Mapping[str, Any]) -> ExamItem:
         subject=text(row, "_subject"),
         domain=str(row.get("_domain", "")),
         language="en",
-        answer="" if kind == "option" else written(parse_literal(row.get("Answer"))),
+        answer="" if kind == "option" else answer_text(parse_literal(row.get("Answer"))),
         options=("?",) if kind == "option" else (),
         passage=bool(row.get("Picture")),
         meta={"theorem": row.get("theorem"), "answer_type": kind},
     )
 
 
-def written(value: Any) -> str:
+def answer_text(value: Any) -> str:
     """Returns the answer as text: `true` as `True`, `[1, 2.0]` as `[1, 2]`, other numbers as `repr` gives
     them. Raises BadRow.
     """
@@ -48,5 +48,5 @@ def written(value: Any) -> str:
     if isinstance(value, float) and value == value:
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, list) and value:
-        return f"[{', '.join(written(part) for part in value)}]"
+        return f"[{', '.join(answer_text(part) for part in value)}]"
     raise BadRow("Answer is no number, boolean, text or list")

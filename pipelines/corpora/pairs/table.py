@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.options import TableParams
-from pipelines.corpora.pairs.trl import key_of, two_answers
+from pipelines.corpora.pairs.trl import split_key, two_answers
 from pipelines.corpora.preferences.pair import Preference
 from pipelines.corpora.preferences.pair_rows import PairItem, PairReading, Removed, items
 from pipelines.corpora.raw.columns import BadRow, flag, text
@@ -39,7 +39,7 @@ def _preference(row: Mapping[str, Any], side: Side, source: TableParams, name: s
         rejected_safe=flags[1],
         helpful=None if None in flags else prefers_chosen,
         safer=safer,
-        key=text(row, columns.key) if columns.key is not None else key_of(turns),
+        key=text(row, columns.key) if columns.key is not None else split_key(turns),
         conversation=turns,
     )
     return preference if prefers_chosen else preference.swapped()

@@ -38,16 +38,16 @@ def _item(row: Mapping[str, Any], side: Side, name: str) -> PairItem:
         prompt, chosen, rejected, turns = two_answers(
             row, "prompt" if row.get("prompt") is not None else None, "chosen", "rejected"
         )
-        return Preference(prompt, chosen, rejected, name, side, key=key_of(turns), conversation=turns)
+        return Preference(prompt, chosen, rejected, name, side, key=split_key(turns), conversation=turns)
     if "completion" not in row:
         raise BadRow("no columns chosen and rejected, and no column completion")
     prompt, answer, turns = one_answer(row, "prompt", "completion")
     return Labelled(
-        prompt, answer, float(flag(row, "label")), name, side, key=key_of(turns), conversation=turns
+        prompt, answer, float(flag(row, "label")), name, side, key=split_key(turns), conversation=turns
     )
 
 
-def key_of(turns: Conversation | None) -> str:
+def split_key(turns: Conversation | None) -> str:
     """Returns the split key of a prompt: conversations that begin alike are on one side of a split."""
     return first_user_turn(turns.turns) if turns is not None and len(turns.turns) > 1 else ""
 

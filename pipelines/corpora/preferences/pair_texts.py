@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from pipelines.corpora.cleaning.split import fraction
+from pipelines.corpora.cleaning.split import hash_fraction
 from pipelines.corpora.preferences.pair import Answer, Labelled, PairExample, Preference
 from pipelines.corpora.preferences.pair_rows import PairItem
 from pipelines.corpora.preferences.prompt_split import group_key
@@ -55,7 +55,7 @@ def safety_examples(items: Iterable[PairItem]) -> list[Example]:
             flags.setdefault(key, set()).add(safe)
             first_answers.setdefault(key, (item, text, finished))
     examples = []
-    for key in sorted(first_answers, key=lambda key: (fraction("order:" + key[0]), key)):
+    for key in sorted(first_answers, key=lambda key: (hash_fraction("order:" + key[0]), key)):
         item, text, finished = first_answers[key]
         if len(flags[key]) == 1 and finished and text.strip() and not lone_surrogate(item.prompt, text):
             examples.append(_response(item, text, next(iter(flags[key]))))

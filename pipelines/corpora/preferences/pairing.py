@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from pipelines.corpora.cleaning.text import visible
+from pipelines.corpora.cleaning.text import visible_form
 from pipelines.corpora.preferences.pairing_params import BestWorst, CodeRule, PairingParams, PassFail
 
 DATASET = -1  # index of the data set's own solution in a pair of the code rule
@@ -68,7 +68,7 @@ def make_safety_pairs(
         index for index, sample in enumerate(judged) if sample.passed is not None and sample.safe is not None
     ]
     counts["unjudged"] = len(judged) - len(usable)
-    usable = _distinct(usable, {index: visible(judged[index].text) for index in usable}, counts)
+    usable = _distinct(usable, {index: visible_form(judged[index].text) for index in usable}, counts)
     pairs = []
     for position, first in enumerate(usable):
         for second in usable[position + 1 :]:
@@ -132,7 +132,7 @@ def _best_worst(judged: Sequence[Judged], params: BestWorst, counts: Counter[str
     if judged[best].score - judged[worst].score <= params.gap:
         counts["small_gap"] += 1
         return []
-    if visible(judged[best].text) == visible(judged[worst].text):
+    if visible_form(judged[best].text) == visible_form(judged[worst].text):
         counts["identical_text"] += 1
         return []
     return [(best, worst)]
@@ -146,7 +146,7 @@ def _passing(
     solution: str | None,
     counts: Counter[str],
 ) -> list[tuple[int, int]]:
-    form: Callable[[str], str] = normalised_source if isinstance(params, CodeRule) else visible
+    form: Callable[[str], str] = normalised_source if isinstance(params, CodeRule) else visible_form
     usable = _judged(judged, counts, by_score=False)
     forms = {index: form(judged[index].text) for index in usable}
     passing = _distinct([index for index in usable if judged[index].passed], forms, counts)

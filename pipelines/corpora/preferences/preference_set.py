@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipelines.corpora.cleaning.split import Shares, Side, fraction
-from pipelines.corpora.cleaning.text import visible
+from pipelines.corpora.cleaning.split import Shares, Side, hash_fraction
+from pipelines.corpora.cleaning.text import visible_form
 from pipelines.corpora.preferences.labelled import pair_labelled
 from pipelines.corpora.preferences.pair import Labelled, PairExample, Preference
 from pipelines.corpora.preferences.pair_rows import PairItem, PairReading
@@ -25,7 +25,7 @@ from pipelines.corpora.preferences.prompt_split import SIDES, group_key, order_k
 from pipelines.corpora.preferences.safety import apply_filters, count_classes, merge_labels
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.records.example import Example
-from pipelines.corpora.records.lengths import spread
+from pipelines.corpora.records.lengths import length_statistics
 from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.seams import load
 from pipelines.sources.opening import Opener, unrecorded
@@ -139,9 +139,11 @@ def build_preferences(
         "prompts": {side: len({pair.group for pair in pairs[side]}) for side in SIDES},
         "responses": dict(sorted(Counter(record.answer for record in labelled_answers).items())),
         "leakage": prompt_sides.leakage,
-        "prompt_characters": {side: spread([len(pair.prompt) for pair in pairs[side]]) for side in SIDES},
-        "chosen_characters": spread([len(pair.chosen) for pair in pairs["train"]]),
-        "rejected_characters": spread([len(pair.rejected) for pair in pairs["train"]]),
+        "prompt_characters": {
+            side: length_statistics([len(pair.prompt) for pair in pairs[side]]) for side in SIDES
+        },
+        "chosen_characters": length_statistics([len(pair.chosen) for pair in pairs["train"]]),
+        "rejected_characters": length_statistics([len(pair.rejected) for pair in pairs["train"]]),
     }
     return PreferenceSets(pairs, labelled_answers, metrics)
 
@@ -183,7 +185,7 @@ def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Coun
             for text, ids in zip((preference.chosen, preference.rejected), preference.ids, strict=True)
         ):
             removed["empty_answer"] += 1
-        elif (chosen := visible(preference.chosen)) == (rejected := visible(preference.rejected)):
+        elif (chosen := visible_form(preference.chosen)) == (rejected := visible_form(preference.rejected)):
             removed["equal_answers"] += 1
         elif (content := (group_key(preference.prompt), chosen, rejected)) in by_content:
             removed["duplicate"] += 1
@@ -213,7 +215,7 @@ def _draw(
         groups.setdefault(group_key(preference.prompt), []).append(preference)
     drawn, removed = [], Counter[str]()
     orders = {group: order_key(pairs[0].prompt) for group, pairs in groups.items()}
-    for group in sorted(groups, key=lambda group: (fraction("order:" + orders[group]), group)):
+    for group in sorted(groups, key=lambda group: (hash_fraction("order:" + orders[group]), group)):
         pairs = groups[group]
         if limit is not None and len(pairs) > limit:
             removed["over_max_pairs_per_prompt"] += len(pairs) - limit

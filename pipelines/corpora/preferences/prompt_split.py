@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from pipelines.corpora.cleaning.canonical import canonical_form, loose
+from pipelines.corpora.cleaning.canonical import canonical_form, loose_form
 from pipelines.corpora.cleaning.contamination import decontaminate
-from pipelines.corpora.cleaning.split import Shares, Side, fraction
+from pipelines.corpora.cleaning.split import Shares, Side, hash_fraction
 from pipelines.corpora.preferences.pair import Labelled, Preference
 from pipelines.corpora.preferences.preference_set_params import PreferencesParams
 from pipelines.corpora.raw.problem import Problem
@@ -33,7 +33,7 @@ def group_key(prompt: str) -> str:
 
 def order_key(prompt: str) -> str:
     """Returns the hash of the loose form, by which prompts are shuffled, drawn and limited."""
-    return _hashed(loose(prompt))
+    return _hashed(loose_form(prompt))
 
 
 def _hashed(form: str) -> str:
@@ -76,7 +76,7 @@ def split_prompts(
         group = group_key(item.prompt)
         if group not in prompts:
             prompts[group] = Problem(item.prompt, "", "train", "", key=canonical_form(item.key))
-            keys[group] = loose(item.key) or loose(item.prompt)
+            keys[group] = loose_form(item.key) or loose_form(item.prompt)
         if item.side == "heldout" or (item.side == "validation" and group not in file_sides):
             file_sides[group] = item.side
     shares = Shares(params.validation_share, params.heldout_share)
@@ -86,15 +86,17 @@ def split_prompts(
     heldout = list(sides["heldout"].values())
     published = [Problem(prompt, "", "heldout", "") for prompt in corpus.get("heldout", ())]
     reasons: dict[str, Counter[str]] = {}
-    removed, reasons["validation"] = _give_way(
+    removed, reasons["validation"] = _remove_overlap(
         sides["validation"], [*heldout, *published], params, "validation_in_heldout"
     )
     held_out = [*heldout, *sides["validation"].values(), *published]
-    removed_from_train, reasons["train"] = _give_way(sides["train"], held_out, params, "train_in_heldout")
+    removed_from_train, reasons["train"] = _remove_overlap(
+        sides["train"], held_out, params, "train_in_heldout"
+    )
     removed |= removed_from_train
     for side, limit in params.limits.items():
         ordered = sorted(
-            sides[side], key=lambda group: fraction("order:" + order_key(prompts[group].question))
+            sides[side], key=lambda group: hash_fraction("order:" + order_key(prompts[group].question))
         )
         for group in ordered[limit:]:
             del sides[side][group]
@@ -103,7 +105,7 @@ def split_prompts(
     return PromptSides(side_of_group, removed, file_sides, _leakage(sides, reasons, corpus))
 
 
-def _give_way(
+def _remove_overlap(
     rows: dict[str, Problem], against: Sequence[Problem], params: PreferencesParams, step: str
 ) -> tuple[dict[str, str], Counter[str]]:
     """Removes from `rows` what `against` contains. Returns `step` for each group that was removed, and their

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.corpora.cleaning.canonical import loose
+from pipelines.corpora.cleaning.canonical import loose_form
 from pipelines.corpora.preferences.pair import Preference
 from pipelines.corpora.preferences.pair_rows import Removed
 from pipelines.corpora.raw.columns import BadRow
@@ -41,7 +41,7 @@ def read(source: DialoguesSource, reading: Reading) -> Iterator[Problem]:
                     role,
                     reading.name,
                     pair.chosen,
-                    key=loose(pair.key),
+                    key=loose_form(pair.key),
                     meta=pair.meta,
                     conversation=_conversation(pair),
                     where=where,

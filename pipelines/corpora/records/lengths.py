@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 
-def spread(lengths: Sequence[int]) -> dict[str, float]:
+def length_statistics(lengths: Sequence[int]) -> dict[str, float]:
     """Returns mean, 95th percentile and maximum; zeros for an empty sequence."""
     if not lengths:
         return {"mean": 0.0, "p95": 0, "max": 0}

@@ -25,7 +25,7 @@ def rows_kept(read: int, lost: Mapping[str, int], noun: str = "rows") -> dict[st
     return {"what": noun, "read": read, "kept": read - sum(losses.values()), "lost": ordered}
 
 
-def sentence(rows: Mapping[str, Any]) -> str:
+def rows_sentence(rows: Mapping[str, Any]) -> str:
     """Returns `185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; where more than
     WARNING_SHARE of the rows are lost a warning with the share and the remedy.
     """
@@ -43,7 +43,7 @@ def sentence(rows: Mapping[str, Any]) -> str:
     )
 
 
-def none_left(read: int, lost: Mapping[str, int], noun: str = "rows") -> str:
+def none_left_message(read: int, lost: Mapping[str, int], noun: str = "rows") -> str:
     """Returns `none of 3 rows is left (2 long prompt, 1 not encodable); raise max_prompt_tokens`, for an
     error.
     """

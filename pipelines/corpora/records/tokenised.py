@@ -15,7 +15,7 @@ from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.records.example import Example, read_examples
 from pipelines.corpora.records.record import Record
 from pipelines.corpora.records.rendering import NotEncodable, row_of, with_ids
-from pipelines.corpora.records.rows_kept import none_left
+from pipelines.corpora.records.rows_kept import none_left_message
 from pipelines.corpora.records.set_rules import SetRules
 from pipelines.corpora.records.token_cache import TokenRow, cached
 from pipelines.models.tokenizer import Tokens
@@ -85,7 +85,7 @@ def _within(
     if ledger.bad:
         ledger.check(rules.max_bad_rows)
     if examples and not records:
-        raise ValueError(f"{where}: {none_left(len(examples), left_out)}")
+        raise ValueError(f"{where}: {none_left_message(len(examples), left_out)}")
     return Tokenised(records, len(examples), rules, left_out)
 
 
