@@ -120,9 +120,9 @@ class Keys:
         """Returns {kind: the record of its options} of a choice; empty for anything else."""
         if "x-tag" not in node:
             return {
-                branch: record
+                kind: record
                 for other in node.get("anyOf", ())
-                for branch, record in self.kinds(self.resolved(other)).items()
+                for kind, record in self.kinds(self.resolved(other)).items()
             }
         tag = node["x-tag"]
         chosen = [branch for branch in node["then"]["allOf"] if tag in branch["if"].get("properties", {})]
@@ -152,10 +152,7 @@ class Keys:
             return key.meaning
         below = [] if self.kinds(key.node) else self.children(key)
         members = [
-            child
-            for child_key in below
-            for child in [child_key, *self.children(child_key)]
-            if child.path[-1] == NAME
+            child for parent in below for child in [parent, *self.children(parent)] if child.path[-1] == NAME
         ]
         return next((self.meaning(child) for child in members), "")
 
