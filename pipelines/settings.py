@@ -354,6 +354,8 @@ def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]
             merged |= dict.fromkeys((key for key in group if key in base and key not in top), None)
     for key, value in top.items():
         below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, str) and "kind" not in value:
+            below = {"kind": below}  # a choice by its bare name
         if (
             isinstance(value, Mapping)
             and isinstance(below, Mapping)

@@ -5,9 +5,9 @@ which are compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
 from pipelines.evaluation.assessment_params import AssessParams
@@ -66,5 +66,11 @@ class Assess(Settings):
     models: dict[str, AssessedModel] = Field(
         description="the models that are assessed; each is a stage assess@<model>"
     )
-    graders: GraderParams
+    graders: GraderParams | None = Field(None, description="who judges; null where no model is assessed")
     settings: AssessParams = AssessParams()
+
+    @model_validator(mode="after")
+    def _models_have_graders(self) -> Self:
+        if self.models and self.graders is None:
+            raise ValueError("models are assessed, but by nobody: add a section assess.graders")
+        return self

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +19,15 @@ class BaseRun(BaseParams):
         description="the set that its tokenizer is trained on: a key of corpus; none where the "
         "tokenizer is a published one",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_scratch(cls, value: Any) -> Any:
+        """One that names data and no model from outside is made from scratch."""
+        if not isinstance(value, Mapping) or value.get("data", NONE) == NONE:
+            return value
+        given = [value.get("architecture"), value.get("pretrained")]
+        return value if any(item is not None for item in given) else {**value, "architecture": {}}
 
     @model_validator(mode="after")
     def _learns_from_data(self) -> Self:

@@ -30,9 +30,12 @@ class PreferenceSet(PreferencesParams):
 
     @model_validator(mode="before")
     @classmethod
-    def _judge_is_the_rewards_model(cls, value: Any) -> Any:
+    def _of_samples(cls, value: Any) -> Any:
         source = value.get("source") if isinstance(value, Mapping) else None
-        if not isinstance(source, Mapping) or source.get("kind") != "sampled" or "reward" not in source:
+        if not isinstance(source, Mapping) or source.get("kind") != "sampled":
+            return value
+        value = {"validation_share": 0.0, **value}  # `prompts` says how many of the corpus's own are sampled
+        if "reward" not in source:
             return value
         reward = with_judge(source["reward"], value.get("judge", NONE))
         return {**value, "source": {**source, "reward": reward}}

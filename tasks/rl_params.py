@@ -14,12 +14,14 @@ from tasks.judge_params import NONE, check_judge, with_judge
 
 
 class RlRun(PolicyParams):
-    """`rl.runs.<run>`, laid over `rl.methods.<method>`, and that over `rl.common`.
+    """`rl.runs.<run>`, laid over `rl.methods.<method>`, `rl.common` and the preset `<method>`.
 
     dvc.yaml makes inputs of method, start, data and judge, and reads them in the run itself.
     """
 
-    method: str = Field(min_length=1, description="the preset that the run is laid over: a key of rl.methods")
+    method: str = Field(
+        min_length=1, description="the preset that the run is laid over, of presets.yaml or rl.methods"
+    )
     start: str = Field(min_length=1, description="the model that the run starts from: a folder of models/")
     data: str = Field(min_length=1, description="the questions: a key of the section corpus")
     judge: str = Field(

@@ -128,12 +128,12 @@ class Stage:
 
     def settings(self, record: type[Section]) -> Section:
         """Returns the settings of a run. The runner's specification has them resolved; in one that still
-        lists `common` or a preset as well, they are laid over those.
+        lists a preset or `common` as well, they are laid over those, in dvc.yaml's order.
         """
-        common, run_section = f"{self.kind}.common", f"{self.kind}.runs.{self.item}"
+        run_section = f"{self.kind}.runs.{self.item}"
         shared = [key for key in self.spec.params if key.startswith(f"{self.kind}.") and key != run_section]
         value: dict[str, Any] = {}
-        for section in (*sorted(shared, key=lambda key: key != common), run_section):
+        for section in (*shared, run_section):
             value = laid_over(value, self.value(section))
         return record.model_validate(value)
 

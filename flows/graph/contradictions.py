@@ -6,7 +6,7 @@ Read from the raw file, so that it is said even when something else is wrong too
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,22 @@ def names(raw: Any, *path: str) -> list[str]:
     return [str(name) for name in value] if isinstance(value, (list, dict)) else []
 
 
+def preset_names(raw: Any, sections: Iterable[tuple[str, ...]]) -> list[str]:
+    """The presets that some sections hold, each once."""
+    return list(dict.fromkeys(name for section in sections for name in names(raw, *section)))
+
+
 def _presets(raw: dict[str, Any], root: Path | None) -> Iterator[Problem]:
     """Yields a problem for every run that names an unknown preset: `rl.methods.${item.method}` makes `method`
     a key of rl.methods.
     """
     for family in families(root):
-        for setting, section in family.presets.items():
-            known = names(raw, *section)
+        for setting, sections in family.presets.items():
+            known = preset_names(raw, sections)
             for name, item in mapping(raw, *family.over).items():
                 value, run = at(item, (setting,)), ".".join((*family.over, name))
                 if value is None and isinstance(item, dict):
                     yield f"{run}.{setting}", f"must stand in {run} itself: dvc.yaml reads it there"
                 elif value is not None and str(value) not in known:
-                    problem = f"no preset of {'.'.join(section)} is called {value!r}"
+                    problem = f"no preset of {' or '.join(map('.'.join, sections))} is called {value!r}"
                     yield f"{run}.{setting}", f"{problem}; {nearest(value, known)}"

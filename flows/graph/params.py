@@ -38,7 +38,7 @@ from tasks.run_params import DpoRun, RankingRun
 from tasks.sft_params import SftRun
 from tasks.verifier_params import VerifierReportParams, VerifierRun
 
-PRESETS = "rl.methods."
+PRESETS = ("rl.presets.", "rl.methods.")
 Run = TypeVar("Run", bound=Settings)
 
 
@@ -53,26 +53,32 @@ class Identity(Settings):
 
 
 class Rl(Settings):
-    """`methods` are presets by name, `runs` the stages rl@<run>: each names a preset and is laid over it, and
-    that over `common`.
+    """`presets` are those of presets.yaml, `methods` settings by preset or presets of one's own, `runs` the
+    stages rl@<run>: each is laid over what `methods` says of its `method`, that over `common`, and that over
+    the preset of this name.
 
-    A preset may contradict itself where a run would mend it, or has a stage (an adapter in `common` beside a
-    preset whose reference moves): that is refused with the run; keys and values are checked in all of them.
+    A preset may contradict itself where a run would mend it: that is refused with the run; keys and values
+    are checked in all of them.
     """
 
-    common: dict[str, Any] = Field({}, description="what the presets share; each is laid over it")
-    methods: dict[str, PolicyParams] = Field({}, description="presets by name")
+    common: dict[str, Any] = Field({}, description="what the runs share, laid over their presets")
+    presets: dict[str, PolicyParams] = Field({}, description="presets by name, which presets.yaml holds")
+    methods: dict[str, PolicyParams] = Field(
+        {}, description="settings of all runs of a preset, and presets of one's own, by name"
+    )
     runs: dict[str, RlRun]
 
     @model_validator(mode="before")
     @classmethod
     def _leave_contradictions_to_runs(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or not isinstance(value.get("methods"), dict):
+        if not isinstance(value, dict):
             return value
         return {
             **value,
-            "methods": {
-                name: preset for name, preset in value["methods"].items() if not _only_contradicts(preset)
+            **{
+                section: {name: item for name, item in value[section].items() if not _only_contradicts(item)}
+                for section in ("presets", "methods")
+                if isinstance(value.get(section), dict)
             },
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,43 +86,25 @@ def _loaded(yaml: YAML, text: str, name: str) -> Any:
     except MarkedYAMLError as error:
         where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         if conflict := next(
-            (number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None
-        ):
-            raise ParamsError(
-                [f"{name}:{conflict}: git's marks of a merge conflict; keep one side and delete the marks"]
-            ) from None
-        raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem or error}"]) from None
-    except (YAMLError, ValueError) as error:  # characters that YAML does not allow; a date that there is not
-        # zeros where a power loss was
-        hint = "" if name.startswith("-S") else f"; bring it back with `git checkout {name}`"
-        raise ParamsError(
-            [f"{name}: not readable as YAML: {' '.join(str(error).split())[:200]}{hint}"]
-        ) from None
-    except RecursionError:
-        raise ParamsError([f"{name}: not readable as YAML: nested too deep"]) from None
-
-
-def save_with_comments(path: Path, document: Any) -> None:
-    """Replace the file atomically."""
-    write_text(path, text_of(document))
-
-
-def text_of(document: Any) -> str:
-    """Returns the text of an edited document."""
-    _close_empty(document)
+            (number for number, line in enumerate(text.splitlines(), 1) if line.startswith("    """Returns the text of an edited document."""
+    emptied = list(_emptied(document))
+    for section in emptied:
+        section.fa.set_flow_style()
     text = io.StringIO()
     _round_trip().dump(document, text)
+    for section in emptied:  # line by line again once something is in it
+        section.fa.set_block_style()
     return text.getvalue()
 
 
-def _close_empty(node: Any) -> None:
-    """Write sections that an edit has emptied as `{}` behind their key; ruamel puts them below the key's
-    comment, where `{}` is not valid YAML.
+def _emptied(node: Any) -> Iterator[CommentedMap]:
+    """Yields the sections that an edit has emptied: they are written as `{}` behind their keys, since ruamel
+    puts it below a key's comment, where it is not valid YAML.
     """
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        if isinstance(child, CommentedMap) and not child:
-            child.fa.set_flow_style()
-        _close_empty(child)
+        if isinstance(child, CommentedMap) and not child and not child.fa.flow_style():
+            yield child
+        yield from _emptied(child)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -328,7 +328,7 @@ def _read_by_dvc(root: Path) -> Iterable[Path_]:
                     continue
                 if first == "item" and key and key != family.variable:
                     yield (*family.over, "*", *key.split("."))
-                elif first not in ("item", "key"):
+                elif first not in ("item", "key") and not family.over:  # else only where there are members
                     yield tuple(name.split("."))
 
 

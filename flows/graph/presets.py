@@ -33,11 +33,13 @@ def with_presets(raw: dict[str, Any], root: Path | None = None) -> dict[str, Any
 def without_spare_presets(raw: dict[str, Any], root: Path | None = None) -> dict[str, Any]:
     """The values without the presets that no run names."""
     for family in families(root):
-        for setting, section in family.presets.items():
-            runs, presets = at(raw, family.over), at(raw, section)
-            if isinstance(runs, dict) and isinstance(presets, dict):
-                named = {at(run, (setting,)) for run in runs.values()}
-                raw = _with(raw, section, {name: value for name, value in presets.items() if name in named})
+        for setting, sections in family.presets.items():
+            runs = at(raw, family.over)
+            named = {at(run, (setting,)) for run in runs.values()} if isinstance(runs, dict) else set()
+            for section in sections:
+                if isinstance(runs, dict) and isinstance(presets := at(raw, section), dict):
+                    used = {name: value for name, value in presets.items() if name in named}
+                    raw = _with(raw, section, used)
     return raw
 
 

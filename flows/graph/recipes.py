@@ -1,9 +1,9 @@
 """`whetstone use NAME`: params.yaml becomes what recipes/NAME.yaml says; `use default` goes back.
 
-A recipe starts from nothing: no corpus, run, round, model or board of the default, but its settings, presets
-and what runs share. With `extends: [other, default]` it starts from those, laid over each other in this
-order, and from the whole default where that is among them. `use a+b` is a recipe that extends both. A value
-null takes a key out.
+A recipe starts from nothing of the default but `identity` and `execution`: no set, no run, and nothing that
+runs share, for what suits a toy of the default's size does not suit another model. With `extends: [other,
+default]` it starts from those, laid over each other in this order, and from the whole default where that is
+among them. `use a+b` is a recipe that extends both. A value null takes a key out.
 
 params.yaml stays the whole truth, so DVC needs to know nothing of recipes. recipes/.applied.yaml holds the
 default as it was (`base`) and with the recipe on it (`laid`), and belongs into version control with
@@ -14,6 +14,7 @@ every plan, kept aside by name or carried over when a recipe is used.
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
 import os
 import re
@@ -40,14 +41,21 @@ from flows.graph.params_file import (
     text_of,
     write_text,
 )
-from flows.graph.references import Graph, at, families
+from flows.graph.references import Graph, at, families, overlays, resolved
+from pipelines.settings import laid_over
 
 FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"
 OWN = "recipes/own"  # settings of the user's own that were kept aside
 REMEMBERED = ".whetstone/params.default.yaml"  # the default before the first `-S`, where no git knows it
 DEFAULT = "default"
+KEPT = ("identity", "execution")  # sections of the default that every recipe starts with
 EXTENDS = "extends"
+HEAD = """\
+yaml-language-server: $schema=schemas/params.schema.json
+The recipe {0}: `whetstone use {0}` made this file of recipes/, `whetstone use default` goes back.
+`whetstone params KEY` shows what a key may be, means and is now; presets by name lie in presets.yaml;
+`whetstone plan` says what an edit makes stale."""
 SHOWN = 6
 ABSENT: Any = object()
 
@@ -213,6 +221,7 @@ def _lay(root: Path, name: str, base: str) -> tuple[Any, list[str]]:
     document, parts = document_of(base), chain(root, name)
     if DEFAULT not in parts:
         _empty(document, root)
+        document.yaml_set_start_comment(HEAD.format(name))
     for one in parts:
         if one != DEFAULT:
             overlay = load_with_comments(root / FOLDER / f"{one}.yaml")
@@ -234,7 +243,8 @@ def _supply(document: Any, base: str, root: Path) -> list[str]:
     alone brings the default's SFT model with all that it is made of. Returns their keys, in order.
     """
     supplied: list[str] = []
-    whole, default = Graph(parse(base), root), document_of(base)
+    default = parse(base)
+    whole, commented = Graph(default, root), document_of(base)
     while True:
         graph = Graph(parse(text_of(document)), root)
         makers = [maker for one in graph.unmade() for maker in whole.makers_of(one.path) if maker.member]
@@ -243,8 +253,47 @@ def _supply(document: Any, base: str, root: Path) -> list[str]:
         if not fresh:
             return supplied
         for key in fresh:
-            _put(document, Change(wanted[key], ABSENT, at(default, wanted[key])))
+            _supply_member(document, commented, default, wanted[key], root)
         supplied += fresh
+
+
+def _supply_member(document: Any, commented: Any, default: Any, place: tuple[str, ...], root: Path) -> None:
+    """Put in one of the default's members with what it shares there with others: shared again where the
+    recipe says nothing of the section, written into the member where the recipe has members of its own.
+    """
+    *members, _ = place
+    member, shared = at(commented, place), _shared(default, place, root)
+    layers = [resolved(layer, at(default, place)) for layer in overlays(root).get(tuple(members), ())]
+    for path in shared:
+        below, said = at(commented, path), at(document, path)
+        if plain(said or {}) == plain(below):
+            continue
+        if path in layers and (said or at(document, members)):
+            values = (plain(at(commented, layer) or {}) for layer in [*layers, place])
+            member = CommentedMap(functools.reduce(laid_over, values))
+        elif not said:
+            holder = at(document, path[:-1])
+            if isinstance(holder, CommentedMap):
+                holder.insert(0, path[-1], below)  # before the members
+            else:
+                _put(document, Change(path, ABSENT, below))
+    _put(document, Change(place, ABSENT, member))
+
+
+def _shared(default: Any, place: tuple[str, ...], root: Path) -> list[tuple[str, ...]]:
+    """The sections of the default beside `place` that its stages read, but for those of every recipe."""
+    *members, _ = place
+    paths = [
+        resolved(section, at(default, place))
+        for family in families(root)
+        if family.over == tuple(members)
+        for section in family.sections
+    ]
+    return [
+        path
+        for path in dict.fromkeys(paths)
+        if path[0] not in KEPT and path[: len(members)] != tuple(members) and at(default, path)
+    ]
 
 
 def _part_aliases(node: Any, seen: set[int]) -> None:
@@ -268,12 +317,22 @@ def _copied(value: Any) -> Any:
 
 
 def _empty(document: Any, root: Path) -> None:
-    """Take out the members that dvc.yaml makes stages of; what they share stays."""
+    """Take out what the default makes and how, so that each section of dvc.yaml's stages stands there without
+    members.
+    """
+    for section in document:
+        if section not in KEPT:
+            document[section] = _section()
     for family in families(root):
-        *above, last = family.over or ("",)
-        holder = at(document, above)
-        if family.over and isinstance(holder, dict) and last in holder:
-            holder[last] = [] if isinstance(holder[last], list) else CommentedMap()
+        if family.from_params:
+            _put(document, Change(family.over, ABSENT, _section()))
+
+
+def _section() -> CommentedMap:
+    """An empty mapping that is written line by line once something is in it."""
+    section = CommentedMap()
+    section.fa.set_block_style()
+    return section
 
 
 def _keep_aside(root: Path, mine: list[Change]) -> Path:

@@ -15,6 +15,8 @@ stage's `meta`, which DVC keeps and never looks at:
 - `processes: many`: the stage may run in several processes;
 - `report: matches`: the part of the report that shows its metrics; `lists: stages`: the stage that makes the
   report, which is told of all these;
+- `defaults: {reward: "corpus.${item.data}.reward"}`: values elsewhere in params.yaml that a member's settings
+  have for default;
 - `settings: [sft.common, "sft.runs.${key}"]`: sections of params.yaml that count by their values as resolved,
   those first that others are laid over (flows/graph/codelock.py).
 
@@ -81,12 +83,14 @@ class Family:
         return [str(kind) for kind in _items(listed.get(setting))] if isinstance(listed, dict) else []
 
     @property
-    def presets(self) -> dict[str, tuple[str, ...]]:
-        """A setting of a member that names a preset -> the section of the presets: of
-        `rl.methods.${item.method}` {"method": ("rl", "methods")}.
+    def presets(self) -> dict[str, list[tuple[str, ...]]]:
+        """A setting of a member that names a preset -> the sections of the presets: of
+        `rl.methods.${item.method}` {"method": [("rl", "methods")]}.
         """
-        matches = (_PRESET.fullmatch(section) for section in self.sections)
-        return {match[2]: tuple(match[1].split(".")) for match in matches if match}
+        sections: dict[str, list[tuple[str, ...]]] = {}
+        for match in filter(None, map(_PRESET.fullmatch, self.sections)):
+            sections.setdefault(match[2], []).append(tuple(match[1].split(".")))
+        return sections
 
     @property
     def named(self) -> str:
@@ -94,9 +98,17 @@ class Family:
         return str(self.meta.get("named", ""))
 
     @property
-    def named_presets(self) -> tuple[str, ...]:
-        """The section of the presets that members may be asked for by; empty where a name is no preset."""
-        return self.presets.get(self.named, ())
+    def named_presets(self) -> list[tuple[str, ...]]:
+        """The sections of the presets that members may be asked for by; empty where a name is no preset."""
+        return self.presets.get(self.named, [])
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        """A setting of a member -> the value elsewhere in params.yaml that is its default, as a template:
+        `{"reward": "corpus.${item.data}.reward"}`.
+        """
+        said = self.meta.get("defaults")
+        return {str(key): str(place) for key, place in said.items()} if isinstance(said, dict) else {}
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -255,7 +267,7 @@ def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]
     """Where members stand -> the sections that each is laid over, the lowest first, as dvc.yaml names them
     before the member's own.
 
-    `("rl", "runs")` -> `("rl.common", "rl.methods.${item.method}")`.
+    `("rl", "runs")` -> `("rl.presets.${item.method}", "rl.common", "rl.methods.${item.method}")`.
     """
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
     for family in families(root):
@@ -267,6 +279,13 @@ def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]
             if own != section or section.endswith(".common"):
                 below.append(section)
     return found
+
+
+def defaults(root: Path | None = None) -> dict[tuple[str, ...], dict[str, str]]:
+    """Where members stand -> a setting of theirs -> the value elsewhere that is its default, as a template:
+    `("rl", "runs")` -> `{"reward": "corpus.${item.data}.reward"}`.
+    """
+    return {family.over: family.defaults for family in families(root) if family.over and family.defaults}
 
 
 def resolved(template: str, item: Any) -> tuple[str, ...]:

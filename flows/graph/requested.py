@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.graph.contradictions import mapping, names
+from flows.graph.contradictions import mapping, names, preset_names
 from flows.graph.references import NONE, Family, Graph, at, families
 
 Addition = tuple[str, ...]  # where the member will stand: ("rl", "runs", "dapo")
@@ -37,7 +37,7 @@ def askable(raw: Any, root: Path | None = None) -> list[str]:
     return [
         f"{family.name}@{preset}"
         for runs in _named(root)
-        for preset in names(raw, *runs.named_presets)
+        for preset in preset_names(raw, runs.named_presets)
         if preset not in names(raw, *runs.over)
         for family in _named(root)
         if _additions(raw, family, preset, root)
@@ -76,7 +76,7 @@ def _additions(raw: Any, family: Family, name: str, root: Path | None) -> list[A
     """
     addition: list[Addition] = [] if name in names(raw, *family.over) else [(*family.over, name)]
     if presets := family.named_presets:
-        return addition if name in names(raw, *presets) and _of_first_run(raw, family) else []
+        return addition if name in preset_names(raw, presets) and _of_first_run(raw, family) else []
     kinds = family.takes(family.named)
     if name in Graph(raw, root).models(*kinds):
         return addition

@@ -1,7 +1,7 @@
-"""Sections of params.yaml whose members are laid over what they share: `rl.runs.a` over its method's preset,
-that over `rl.common`.
+"""Sections of params.yaml whose members are laid over what they share: `rl.runs.a` over what
+`rl.methods` says of its method, that over `rl.common`, that over the preset.
 
-Which ones dvc.yaml says: a stage's params name first what is shared, then its own. The stage gets all and
+Which ones dvc.yaml says: a stage's settings name first what is shared, then its own. The stage gets all and
 lays them itself (`pipelines.settings.laid_over`); here the same is done for the check of the whole file.
 """
 
@@ -10,15 +10,22 @@ from __future__ import annotations
 from pathlib import Path as Folder
 from typing import Any
 
-from flows.graph.references import at, overlays, resolved
+from flows.graph.references import at, defaults, families, overlays, resolved
 from pipelines.settings import laid_over
 
 Path = tuple[str, ...]
 
 
 def below(raw: Any, members: Path, item: Any, root: Folder | None = None) -> dict[str, Any]:
-    """What a member at `members`, with its own settings `item`, is laid over, merged; empty for nothing."""
+    """What a member at `members`, with its own settings `item`, is laid over, merged; empty for nothing. At
+    the bottom are the values elsewhere that dvc.yaml names as defaults (`meta.defaults`).
+    """
     merged: dict[str, Any] = {}
+    for setting, template in defaults(root).get(members, {}).items():
+        *above, key = resolved(template, item)
+        holder = at(raw, above)
+        if isinstance(holder, dict) and key in holder:
+            merged[setting] = holder[key]
     for layer in overlays(root).get(members, ()):
         value = at(raw, resolved(layer, item))
         merged = laid_over(merged, value) if isinstance(value, dict) else merged
@@ -26,18 +33,33 @@ def below(raw: Any, members: Path, item: Any, root: Folder | None = None) -> dic
 
 
 def with_members_laid(raw: Any) -> Any:
-    """A copy of the raw file in which every member (run, round, preset) holds what it shares too."""
+    """A copy of the raw file in which every member (run, set, preset) holds what it shares too."""
     if not isinstance(raw, dict):
         return raw
-    result = dict(raw)
-    for path in overlays():
-        found = at(raw, path)
-        if not isinstance(found, dict):
+    result, presets = dict(raw), _preset_settings()
+    for path in dict.fromkeys([*overlays(), *defaults()]):
+        if not isinstance(members := at(raw, path), dict):
             continue
-        section, key = path
-        members = {
-            name: laid_over(below(raw, path, value), value) if isinstance(value, dict) else value
-            for name, value in found.items()
+        *section, key = path
+        holder = {**at(result, section)}
+        holder[key] = {
+            name: _laid(raw, path, value, dict.fromkeys(presets.get(path, ()), name))
+            for name, value in members.items()
         }
-        result[section] = {**result[section], key: members}
+        result = {**result, section[0]: holder} if section else holder
     return result
+
+
+def _laid(raw: Any, path: Path, value: Any, itself: dict[str, str]) -> Any:
+    """A member over what it is laid over; a preset lies over the one of its own name (`itself`)."""
+    return laid_over(below(raw, path, {**itself, **value}), value) if isinstance(value, dict) else value
+
+
+def _preset_settings() -> dict[Path, list[str]]:
+    """Where presets stand -> the settings by which members name one: ("rl", "methods") -> ["method"]."""
+    settings: dict[Path, list[str]] = {}
+    for family in families():
+        for setting, sections in family.presets.items():
+            for section in sections:
+                settings.setdefault(section, []).append(setting)
+    return settings

@@ -30,16 +30,31 @@ class WhiteningParams(Settings):
 
 
 class OverlongParams(Settings):
-    """DAPO's soft punishment of long responses; the paper has limit 20480 and cache 4096."""
+    """DAPO's soft punishment of long responses (entropy.md 1.5); the paper has limit 20480 and cache 4096."""
 
-    limit: int = Field(ge=1, description="response tokens at which the whole punishment of -1 is reached")
-    cache: int = Field(ge=1, description="tokens below the limit over which it grows from 0")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="response tokens at which the whole punishment of -1 is reached; null: max_new_tokens",
+    )
+    cache: int | None = Field(
+        None,
+        ge=1,
+        description="tokens below the limit over which it grows from 0; null: a fifth of the limit",
+    )
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
-        if self.cache > self.limit:
+        if self.cache is not None and self.limit is not None and self.cache > self.limit:
             raise ValueError(f"overlong.cache {self.cache} is larger than overlong.limit {self.limit}")
         return self
+
+    def lengths(self, max_new_tokens: int) -> tuple[int, int]:
+        """Limit and cache in tokens for responses of at most `max_new_tokens`; the cache lies within the
+        limit.
+        """
+        limit = self.limit or max_new_tokens
+        return limit, min(limit, self.cache or max(1, limit // 5))
 
 
 class ShapingParams(Settings):

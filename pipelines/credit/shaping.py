@@ -55,10 +55,15 @@ def z_score(rewards: Tensor, groups: Tensor, min_std: float = LEAST_STD) -> Scor
 
 
 def shape(
-    scores: Tensor, wrong: Tensor, lengths: Tensor, groups: Tensor, settings: ShapingParams
+    scores: Tensor,
+    wrong: Tensor,
+    lengths: Tensor,
+    groups: Tensor,
+    settings: ShapingParams,
+    max_new_tokens: int,
 ) -> tuple[Tensor, dict[str, float]]:
-    """scores (N,) NaN without a verdict, wrong (N,) bool, lengths (N,) tokens, groups (N,) prompt numbers ->
-    rewards (N,) float64.
+    """scores (N,) NaN without a verdict, wrong (N,) bool, lengths (N,) tokens, each at most `max_new_tokens`,
+    groups (N,) prompt numbers -> rewards (N,) float64.
 
     The figures are means over responses with a verdict (`overlong`, `clipped`), and the share of groups
     without enough spread (`unspread`); each only where its setting is on.
@@ -69,7 +74,7 @@ def shape(
         rewards = torch.where(wrong & known, settings.wrong_score, rewards)
     rewards = (rewards - settings.bias) * settings.scale
     if settings.overlong is not None:
-        penalties = overlong_penalty(lengths, settings.overlong.limit, settings.overlong.cache)
+        penalties = overlong_penalty(lengths, *settings.overlong.lengths(max_new_tokens))
         rewards = rewards + penalties
         figures["overlong"] = _mean(penalties[known])
     if settings.clip is not None:

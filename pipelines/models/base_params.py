@@ -51,7 +51,9 @@ class ArchitectureParams(Settings):
 class BaseParams(Settings):
     """The `base` section of params.yaml."""
 
-    architecture: ArchitectureParams | None = Field(None, description="build a model from scratch")
+    architecture: ArchitectureParams | None = Field(
+        None, description="build a model from scratch; the default one where pretrained is null"
+    )
     pretrained: Annotated[Named | None, Outside("model")] = Field(
         None,
         description=(
@@ -78,7 +80,11 @@ class BaseParams(Settings):
     @model_validator(mode="before")
     @classmethod
     def _tokenizer_from_scratch(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and value.get("architecture") and value.get("tokenizer") is None:
+        if (
+            isinstance(value, Mapping)
+            and value.get("architecture") is not None
+            and value.get("tokenizer") is None
+        ):
             return {**value, "tokenizer": FROM_SCRATCH}
         return value
 
@@ -86,8 +92,8 @@ class BaseParams(Settings):
     def _one_source(self) -> Self:
         if (self.architecture is None) == (self.pretrained is None):
             raise ValueError(
-                "give either architecture (a model from scratch) or pretrained (a Hugging Face id or "
-                "folder); set the other null"
+                "give either architecture and data (a model from scratch) or pretrained (a Hugging Face id "
+                "or folder); set the other null"
             )
         if self.pretrained is None and (self.revision or self.resize_embeddings):
             raise ValueError(

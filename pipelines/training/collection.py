@@ -189,6 +189,7 @@ class Collector:
             torch.tensor([len(forest.response(leaf)) for leaf in leaves], dtype=torch.int64),
             torch.tensor([forest.nodes[leaf].tree for leaf in leaves], dtype=torch.int64),
             settings.shaping,
+            settings.sampling.max_new_tokens,
         )
         of_node = [math.nan] * len(forest.nodes)
         for leaf, value in zip(leaves, rewards.tolist(), strict=True):

@@ -5,10 +5,11 @@ A seam's options lie with that seam's code, in `<kind>_params.py`; what belongs 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.credit.options import ShapingParams, WhiteningParams
 from pipelines.models.adapter_params import AdapterParams
@@ -57,6 +58,18 @@ class ReferenceParams(Settings):
     )
 
 
+class PolicyOptimiser(OptimiserParams):
+    """The rate of spo.md 6.1 and entropy.md 1.7, for models of billions of parameters."""
+
+    learning_rate: float = Field(1e-6, gt=0, le=1, description="peak rate of AdamW")
+
+
+class CriticOptimiser(OptimiserParams):
+    """The rate of dpo_vs_ppo.md 5.2."""
+
+    learning_rate: float = Field(5e-6, gt=0, le=1, description="peak rate of AdamW")
+
+
 class CriticParams(Settings):
     """The value model of GAE: a copy of the start model with a scalar head and an optimiser of its own."""
 
@@ -67,7 +80,7 @@ class CriticParams(Settings):
             "(dpo_vs_ppo.md 3.1)"
         ),
     )
-    optimiser: OptimiserParams = Field(OptimiserParams(), description="of the critic")
+    optimiser: CriticOptimiser = Field(CriticOptimiser(), description="of the critic")
     clip: float | None = Field(
         0.2,
         gt=0,
@@ -210,8 +223,21 @@ class LoopParams(JudgeParams):
     validation_size: int = Field(
         200, ge=1, description="validation problems that are answered, once greedily and once sampled"
     )
-    optimiser: OptimiserParams = Field(OptimiserParams(), description="AdamW")
+    optimiser: PolicyOptimiser = Field(PolicyOptimiser(), description="AdamW")
     schedule: ScheduleParams = Field(ScheduleParams(), description="the learning rate over the iterations")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_usual_choices(cls, value: Any) -> Any:
+        """`objective: {high: 0.28}` is of the kind that stands there by default."""
+        if not isinstance(value, Mapping):
+            return value
+        factories = {name: field.default_factory for name, field in cls.model_fields.items()}
+        usual = {name: made.args[0] for name, made in factories.items() if isinstance(made, partial)}
+        return {
+            key: {"kind": usual[key], **item} if key in usual and isinstance(item, Mapping) else item
+            for key, item in value.items()
+        }
 
     @property
     def most_sequences(self) -> int:

@@ -1,10 +1,11 @@
-"""Options of supervised fine-tuning, and of parts that the training loops share: the optimiser, its schedule
-and the replay buffer.
+"""Options of supervised fine-tuning, and of parts that the training loops share: the optimiser, its schedule,
+how long it trains, and the replay buffer.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,7 +21,7 @@ class OptimiserParams(Settings):
     kind: Literal["adamw", "muon"] = Field(
         "adamw", description="muon: the layers' matrices by Muon, embeddings, head and vectors by AdamW"
     )
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak rate of AdamW")
+    learning_rate: float = Field(1e-5, gt=0, le=1, description="peak rate of AdamW")
     muon_learning_rate: float = Field(
         0.02, gt=0, le=1, description="peak rate of Muon, in units of an update's spectral norm"
     )
@@ -88,13 +89,31 @@ class ReplayParams(Settings):
     )
 
 
-class SupervisedParams(Settings):
-    """The `sft` section of params.yaml."""
+class LengthParams(Settings):
+    """How long a loop over rows trains: by steps or by passes, one pass where nothing is said."""
 
     steps: int | None = Field(None, ge=1, description="optimiser steps; null: as many as `epochs` takes")
     epochs: float | None = Field(
-        None, gt=0, le=1000, description="passes over the demonstrations; null: as many as `steps` takes"
+        None, gt=0, le=1000, description="passes over the rows; null: as many as `steps` takes, or one pass"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_pass(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("steps") is None and value.get("epochs") is None:
+            return {**value, "epochs": 1}
+        return value
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give either steps or epochs, and set the other null")
+        return self
+
+
+class SupervisedParams(LengthParams):
+    """The `sft` section of params.yaml."""
+
     batch_size: int = Field(64, ge=1, description="demonstrations per step")
     max_tokens: int = Field(
         2048, ge=2, description="longer demonstrations (prompt and response) are left out and counted"
@@ -109,9 +128,3 @@ class SupervisedParams(Settings):
     adapter: AdapterParams | None = Field(None, description="train low-rank adapters instead of all weights")
     optimiser: OptimiserParams = Field(OptimiserParams(), description="AdamW")
     schedule: ScheduleParams = Field(ScheduleParams(), description="the learning rate over the steps")
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give either steps or epochs, and set the other null")
-        return self

@@ -54,7 +54,7 @@ NEEDS = {
 
 
 class PolicyParams(LoopParams):
-    """A section `rl.<method>` of params.yaml, laid over `rl.common`."""
+    """What a run of `rl` does, and a preset of `rl.methods`."""
 
     @model_validator(mode="after")
     def _legal(self) -> Self:

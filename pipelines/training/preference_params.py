@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.objectives.preference.options import DpoParams, PairLossParams
-from pipelines.settings import Seam, Settings
-from pipelines.training.options import OptimiserParams, ScheduleParams
+from pipelines.settings import Seam
+from pipelines.training.options import LengthParams, OptimiserParams, ScheduleParams
 
 PAIR_LOSS = Seam(
     "pipelines.objectives.preference",
@@ -42,13 +42,9 @@ class PreferenceSchedule(ScheduleParams):
     decay: Literal["constant", "linear", "cosine"] = Field("cosine", description="shape of the decay")
 
 
-class PairLoopParams(Settings):
+class PairLoopParams(LengthParams):
     """What every loop over pairs has."""
 
-    steps: int | None = Field(None, ge=1, description="optimiser steps; null: as many as `epochs` takes")
-    epochs: float | None = Field(
-        None, gt=0, le=1000, description="passes over the pairs; null: as many as `steps` takes"
-    )
     batch_size: int = Field(64, ge=1, description="pairs per step")
     max_tokens: int = Field(
         1024, ge=2, description="pairs with a longer answer (prompt included) are left out and counted"
@@ -57,12 +53,6 @@ class PairLoopParams(Settings):
     validation_size: int = Field(1000, ge=1, description="validation pairs that are looked at")
     adapter: AdapterParams | None = Field(None, description="train low-rank adapters instead of all weights")
     schedule: PreferenceSchedule = Field(PreferenceSchedule(), description="the learning rate over the steps")
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give either steps or epochs, and set the other null")
-        return self
 
 
 class PairTrainParams(PairLoopParams):

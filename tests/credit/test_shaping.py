@@ -11,6 +11,7 @@ from pipelines.credit.leave_one_out import leave_one_out
 from pipelines.credit.options import OverlongParams, ShapingParams
 from pipelines.credit.shaping import overlong_penalty, shape, z_score
 
+MOST = 100  # tokens of a response
 ONE = torch.zeros(4, dtype=torch.int64)
 TWO_PROMPTS = torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 0])
 TWO_GROUPS = torch.tensor([0] * 4 + [1] * 4)
@@ -78,7 +79,7 @@ def test_order_of_the_steps():
     lengths = torch.tensor([10, 10, 95, 100])
 
     def shaped(**settings):
-        rewards, figures = shape(scores, wrong, lengths, ONE, ShapingParams(**settings))
+        rewards, figures = shape(scores, wrong, lengths, ONE, ShapingParams(**settings), MOST)
         assert math.isnan(rewards[3])
         return rewards[:3].tolist(), figures
 
@@ -100,8 +101,24 @@ def test_figures_of_groups():
         torch.ones(8, dtype=torch.int64),
         TWO_GROUPS,
         ShapingParams(normalise="group"),
+        MOST,
     )
     assert figures == {"unspread": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("given", "lengths"),
+    [
+        ({}, (100, 20)),  # a fifth, as the paper's 4096 of 20480
+        ({"limit": 50}, (50, 10)),
+        ({"limit": 3}, (3, 1)),
+        ({"cache": 7}, (100, 7)),
+        ({"cache": 300}, (100, 100)),
+        ({"limit": 20480, "cache": 4096}, (20480, 4096)),
+    ],
+)
+def test_the_limit_of_length_is_that_of_sampling_where_none_is_said(given, lengths):
+    assert OverlongParams(**given).lengths(MOST) == lengths
 
 
 def test_impossible_settings_are_refused():

@@ -20,6 +20,7 @@ from flows.graph.params_file import (
 )
 from flows.graph.presets import with_presets
 from pipelines.settings import laid_over
+from pipelines.training.policy_params import PolicyParams
 from tests.flows.toy import ROOT, Project
 
 ON = {"start": "sft", "data": "exam", "judge": "none"}
@@ -40,21 +41,21 @@ def test_the_embedded_default_is_valid_and_typed(raw: dict[str, Any]):
     params = load(ROOT)
     assert params.sft.runs["sft"].steps == raw["sft"]["common"]["steps"]
     assert (
-        params.section("rl.runs.grpo").sampler.samples == raw["rl"]["methods"]["grpo"]["sampler"]["samples"]
+        params.section("rl.runs.grpo").sampler.samples == raw["rl"]["presets"]["grpo"]["sampler"]["samples"]
     )
     assert params.section("rl.runs.grpo").validation_every == raw["rl"]["common"]["validation_every"]
     assert params.section("identity.seed") == 0
 
 
 def test_an_unknown_key_names_file_key_and_nearest(raw: dict[str, Any]):
-    raw["rl"]["methods"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
+    raw["rl"]["methods"]["grpo"] = {"objective": {"kind": "clip", "hihg": 0.3}}
     assert problems(raw) == ["params.yaml: rl.methods.grpo.objective.hihg: unknown, did you mean high?"]
 
 
 def test_an_unknown_key_that_methods_share_is_said_once_and_where_it_stands(raw: dict[str, Any]):
     raw["rl"]["common"]["iteratons"] = 3
     raw["rl"]["common"]["sampling"]["temperture"] = 1.0
-    raw["rl"]["methods"]["grpo"]["epoch"] = 2
+    raw["rl"]["methods"]["grpo"] = {"epoch": 2}
     assert problems(raw) == [
         "params.yaml: rl.common.iteratons: unknown, did you mean iterations?",
         "params.yaml: rl.common.sampling.temperture: unknown, did you mean temperature?",
@@ -98,7 +99,7 @@ def test_an_illegal_combination_is_refused_with_its_reason(
     raw: dict[str, Any], method: str, edit: dict[str, Any], reason: str
 ):
     raw["rl"]["runs"].setdefault(method, ON | {"method": method})
-    raw["rl"]["methods"][method] = laid_over(raw["rl"]["methods"][method], edit)
+    raw["rl"]["methods"][method] = laid_over(raw["rl"]["methods"].get(method, {}), edit)
     (line,) = problems(raw)
     assert line.startswith(f"params.yaml: rl.runs.{method}: ")
     assert reason in line
@@ -165,11 +166,13 @@ def test_contradictions_are_said_together_with_everything_else(raw: dict[str, An
     raw["rl"]["runs"]["pppo"] = ON | {"method": "pppo"}
     raw["evaluate"]["runs"]["sft"]["model"] = "dppo"
     raw["base"]["runs"]["base"]["data"] = "exams"
-    raw["rl"]["methods"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
+    raw["rl"]["methods"]["grpo"] = {"objective": {"kind": "clip", "hihg": 0.3}}
     raw["execution"]["jobs"] = 0
     found = "\n".join(problems(raw))
     assert "sft.runs.sft: give either steps or epochs" in found
-    assert "rl.runs.pppo.method: no preset of rl.methods is called 'pppo'; nearest: ppo" in found
+    assert (
+        "rl.runs.pppo.method: no preset of rl.presets or rl.methods is called 'pppo'; nearest: ppo" in found
+    )
     assert "evaluate.runs.sft.model: 'dppo' is made by no stage; nearest: ppo" in found
     assert "base.runs.base.data: 'exams' is made by no stage; nearest: exam" in found
     assert "rl.methods.grpo.objective.hihg: unknown" in found
@@ -185,7 +188,7 @@ def test_contradictions_are_said_together_with_everything_else(raw: dict[str, An
             "is math_answer, and corpus.exam.reward is final_answer: make them equal",
         ),
         (
-            "rl.methods.grpo.reward",
+            "rl.runs.grpo.reward",
             "math_answer",
             "rl.runs.grpo.reward: is math_answer, and corpus.exam.reward is final_answer: make them",
         ),
@@ -211,7 +214,7 @@ def test_the_checker_is_the_one_that_the_data_names(raw: dict[str, Any], key: st
 
 
 def test_a_seam_names_the_modules_that_exist(raw: dict[str, Any]):
-    raw["rl"]["methods"]["grpo"]["objective"] = "clipp"
+    raw["rl"]["methods"]["grpo"] = {"objective": "clipp"}
     (line,) = problems(raw)
     assert line.startswith(
         "params.yaml: rl.methods.grpo.objective: no module pipelines.objectives.clipp; known: "
@@ -241,7 +244,7 @@ def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
     assert params.section("dpo.runs.dpo").loss.beta == 0.1
     assert params.section("preferences.round_2").source.reward.model == "reward_model"
     run = params.section("rl.runs.ppo_rm")
-    preset = raw["rl"]["methods"]["ppo_reward_model"]
+    preset = raw["rl"]["presets"]["ppo_reward_model"]
     assert (run.zero_signal, run.prompts, run.reward.kind, run.reward.model) == (
         "count",
         preset["prompts"],
@@ -455,6 +458,60 @@ def test_a_number_is_what_dvc_reads(tmp_path: Path):
     assert read_yaml(tmp_path / PARAMS) == {"a": 1e-5, "b": "no"}
 
 
+@pytest.mark.parametrize(
+    ("layer", "rate"),
+    [("presets", 1e-2), ("common", 2e-2), ("methods", 3e-2), ("runs", 4e-2)],
+)
+def test_the_more_specific_of_what_is_written_holds_and_presets_lie_lowest(
+    raw: dict[str, Any], layer: str, rate: float
+):
+    layers = ("presets", "common", "methods", "runs")
+    for place, name in enumerate(layers[: layers.index(layer) + 1]):
+        holder = raw["rl"]["common"] if name == "common" else raw["rl"][name].setdefault("grpo", {})
+        holder["optimiser"] = {"learning_rate": (place + 1) * 1e-2}
+    if layer == "presets":
+        del raw["rl"]["common"]["optimiser"]
+    assert check(raw).section("rl.runs.grpo").optimiser.learning_rate == rate
+
+
+def test_what_a_set_says_of_itself_is_the_default_of_what_uses_it(raw: dict[str, Any]):
+    raw["corpus"]["exam"] |= {"reward": "math_answer", "max_response_tokens": 33, "near": {"threshold": 0.9}}
+    raw["rl"]["methods"]["ppo_reward_model"]["checker"] = raw["assess"]["graders"]["checker"] = "math_answer"
+    params = check(raw)
+    assert params.section("rl.runs.grpo").reward.kind == "math_answer"
+    assert params.section("evaluate.runs.grpo").reward.kind == "math_answer"
+    pairs = params.section("preferences.exam_pairs")
+    assert (pairs.max_prompt_tokens, pairs.max_answer_tokens, pairs.max_tokens) == (64, 33, 97)
+    assert pairs.near.threshold == 0.9
+    assert params.section("preferences.exam_pairs").validation_share == 0  # the corpus's own are sampled
+    raw["preferences"]["exam_pairs"] |= {"max_answer_tokens": 40, "validation_share": 0.1}
+    pairs = check(raw).section("preferences.exam_pairs")
+    assert (pairs.max_answer_tokens, pairs.max_tokens, pairs.validation_share) == (40, 104, 0.1)
+
+
+def test_options_of_the_choice_that_stands_below_need_no_kind(raw: dict[str, Any]):
+    raw["rl"]["common"]["objective"] = {"high": 0.3}
+    raw["rl"]["runs"] = {
+        "rloo": ON | {"method": "rloo", "objective": "clip", "credit": {"kl": "after"}},
+        "dapo": ON | {"method": "dapo"},
+    }
+    raw["assess"]["models"], raw["wins"], raw["rl"]["methods"] = {}, {}, {}
+    raw["evaluate"]["runs"] = {}
+    params = check(raw)
+    assert params.section("rl.runs.rloo").credit.kl == "after"  # of the preset's leave_one_out
+    objective = params.section("rl.runs.dapo").objective
+    assert (objective.kind, objective.low, objective.high) == ("clip", 0.2, 0.3)
+    assert PolicyParams.model_validate({"objective": {"high": 0.4}}).objective.high == 0.4
+
+
+def test_a_base_of_data_alone_is_made_from_scratch(raw: dict[str, Any]):
+    raw["base"] = {"runs": {name: {"data": run["data"]} for name, run in raw["base"]["runs"].items()}}
+    run = check(raw).section("base.runs.base")
+    assert (run.architecture.layers, run.tokenizer.vocab_size) == (3, 1024)
+    raw["base"]["runs"]["base"] = {"data": "none"}
+    assert any("base.runs.base: give either architecture and data" in line for line in problems(raw))
+
+
 def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
     path = tmp_path / PARAMS
     path.write_text((ROOT / PARAMS).read_text())
@@ -467,7 +524,7 @@ def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
     after = read_yaml(path)
     assert after["rl"]["common"]["optimiser"].pop("learning_rate") == 1e-4
     before["rl"]["common"]["optimiser"].pop("learning_rate")
-    assert after["rl"].pop("methods") == {"grpo": {"optimiser": {"betas": [0.9, 0.99]}}}
+    assert after["rl"]["methods"].pop("grpo") == {"optimiser": {"betas": [0.9, 0.99]}}
     assert after == before
     assert list(after) == list(before)
 

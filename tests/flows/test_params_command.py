@@ -54,7 +54,7 @@ def test_every_key_has_a_meaning() -> None:
             "sft.common.optimiser.learning_rate",
             {
                 "type": "number in (0, 1]",
-                "default": 0.001,
+                "default": 1e-05,
                 "source": "pipelines/training/options.py",
             },
         ),
@@ -166,7 +166,7 @@ def test_the_command_in_the_repository() -> None:
     }
     record = whetstone("sft.common.optimiser")
     assert "learning_rate = 0.003" in record.stdout
-    assert "number in (0, 1], default 0.001" in record.stdout
+    assert "number in (0, 1], default 1e-05" in record.stdout
     found = whetstone("--find", "clip")
     assert "grad_clip" in found.stdout
     unknown = whetstone("sft.common.stepz")

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from flows.graph import recipes
+from flows.graph.params import check
 from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments
 from flows.graph.references import Graph
 from tests.flows.toy import ROOT, Project, method
@@ -118,7 +119,7 @@ def test_kinds_of_settings_go_there_and_back(root: Path):
     document = load_with_comments(root / PARAMS)
     document["sft"]["common"]["steps"] = 12
     document["rl"]["runs"]["grpo"]["method"] = "mine"
-    document["rl"]["methods"] = {"mine": {"epochs": 2}}
+    document["rl"]["methods"]["mine"] = {"epochs": 2}
     document["evaluate"]["runs"] = {"sft": {"model": "sft", "data": "exam"}}
     del document["rl"]["common"]["validation_every"]
     save_with_comments(root / PARAMS, document)
@@ -201,7 +202,7 @@ def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
     recipes.use(root, "other")
     runs = set(read_yaml(ROOT / PARAMS)["rl"]["runs"])
     assert set(read_yaml(root / PARAMS)["rl"]["runs"]) == runs - {"grpo"} | {"second"}
-    assert read_yaml(root / PARAMS)["rl"]["methods"] == {"second": {"epochs": 2}}
+    assert read_yaml(root / PARAMS)["rl"]["methods"]["second"] == {"epochs": 2}
     recipes.use(root, "default")
     assert read_yaml(root / PARAMS) == read_yaml(ROOT / PARAMS)
     # comments inside a section that was taken out may go
@@ -282,15 +283,19 @@ def stages(root: Path) -> set[str]:
     return {stage.name for stage in Graph(read_yaml(root / PARAMS), root).stages}
 
 
-def test_a_recipe_starts_from_nothing_and_keeps_presets_and_what_runs_share(root: Path):
+def test_a_recipe_starts_from_nothing_with_identity_and_execution(root: Path):
     (root / "recipes/mine.yaml").write_text(MINE)
     before = (root / PARAMS).read_bytes()
     recipes.use(root, "mine")
     assert stages(root) == {"code", "corpus@mine", "base@own", "sft@tuned", "rl@one", "report"}
     params, default = read_yaml(root / PARAMS), read_yaml(ROOT / PARAMS)
-    assert params["rl"]["common"] == default["rl"]["common"]
-    for section in ("dpo", "evaluate"):
-        assert params[section] == {"common": default[section]["common"], "runs": {}}
+    assert all(params[section] == default[section] for section in ("identity", "execution"))
+    assert [params[section] for section in ("dpo", "evaluate", "assess")] == [
+        {"runs": {}},
+        {"runs": {}},
+        {"models": {}},
+    ]
+    assert not {"rl", "sft"} & {section for section in params if "common" in (params[section] or {})}
     recipes.use(root, "default")
     assert (root / PARAMS).read_bytes() == before
 
@@ -308,6 +313,29 @@ def test_an_alias_is_a_value_of_its_own_once_another_recipe_lies_over_it(root: P
     assert found["two"] == {"prompts": 8, "credit": {"kind": "group", "spread": "none"}}
 
 
+def test_a_run_of_the_default_comes_as_it_is_there(root: Path):
+    """`model: sft` alone brings what the default's runs share where the recipe says nothing of the section,
+    and writes it into the run where the recipe has runs of its own.
+    """
+    (root / "recipes/asked.yaml").write_text("evaluate: {runs: {sft: {model: sft, data: exam}}}\n")
+    (root / "recipes/beside.yaml").write_text(
+        "sft: {common: {epochs: 3}, runs: {mine: {start: base, data: exam}}}\n"
+        "evaluate: {runs: {sft: {model: sft, data: exam}, mine: {model: mine, data: exam}}}\n"
+    )
+    default = check(read_yaml(ROOT / PARAMS), PARAMS, ROOT)
+    recipes.use(root, "asked")
+    assert read_yaml(root / PARAMS)["sft"]["common"] == read_yaml(ROOT / PARAMS)["sft"]["common"]
+    alone = check(read_yaml(root / PARAMS), PARAMS, root)
+    recipes.use(root, "beside")
+    assert read_yaml(root / PARAMS)["sft"]["common"] == {"epochs": 3}
+    beside = check(read_yaml(root / PARAMS), PARAMS, root)
+    for params in (alone, beside):
+        for key in ("sft.runs.sft", "base.runs.base", "corpus.exam"):
+            assert params.section(key) == default.section(key)
+    mine = beside.section("sft.runs.mine")
+    assert (mine.epochs, mine.steps, mine.optimiser.learning_rate) == (3, None, 1e-5)
+
+
 def test_recipes_compose(root: Path):
     (root / "recipes/mine.yaml").write_text(MINE)
     (root / "recipes/pairs.yaml").write_text(
@@ -318,7 +346,7 @@ def test_recipes_compose(root: Path):
     recipes.use(root, "mine+pairs")
     assert recipes.active(root) == "mine+pairs"
     assert stages(root) > {"rl@one", "preferences@likes", "dpo@dpo", "reference@dpo"}
-    assert recipes.use(root, "both").changed == ["sft.common.steps 1000 -> 7"]
+    assert recipes.use(root, "both").changed == ["sft.common new: (1 settings)"]
     assert recipes.chain(root, "both+small") == ["mine", "pairs", "both", "default", "small"]
     recipes.use(root, "small+mine")
     assert stages(root) > {"rl@one", "rl@grpo"}

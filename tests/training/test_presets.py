@@ -14,7 +14,7 @@ from tests.training.loops import Loop
 
 SECTION = with_presets(read_yaml(ROOT / "params.yaml"), ROOT)["rl"]
 # others want a model that judges
-METHODS = [name for name, preset in SECTION["methods"].items() if "reward" not in preset]
+METHODS = [name for name, preset in SECTION["presets"].items() if "reward" not in preset]
 SMALL = {"iterations": 2, "sampling": {"max_new_tokens": 8}, "validation_every": 2, "validation_size": 5}
 
 
@@ -24,13 +24,14 @@ def tokens(tmp_path_factory):
 
 
 def test_the_graphs_methods_have_sections():
-    assert {run["method"] for run in SECTION["runs"].values()} <= set(SECTION["methods"])
+    assert {run["method"] for run in SECTION["runs"].values()} <= set(SECTION["presets"])
     assert len(METHODS) >= 14
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_preset_runs(tokens, tmp_path, method):
-    written = laid_over(SECTION["common"], SECTION["methods"][method])
+    written = laid_over(SECTION["presets"][method], SECTION["common"])
+    written = laid_over(written, SECTION["methods"].get(method, {}))
     whole = PolicyParams.model_validate(written)  # as it is
     small = laid_over(written, SMALL | {"prompts": 24 if whole.responses == 1 else 8})
     if whole.sampler.kind == "tree":

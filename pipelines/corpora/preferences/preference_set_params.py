@@ -4,7 +4,8 @@ are split.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -48,7 +49,11 @@ class PreferencesParams(Settings):
         None, ge=1, description="more pairs of one prompt are drawn from, uniformly; null: all stay"
     )
     validation_share: float = Field(
-        0.05, ge=0, lt=1, description="share of the training prompts put aside to choose settings on"
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of the training prompts put aside to choose settings on; 0 of `sampled` where it "
+        "is not said",
     )
     heldout_share: float = Field(
         0.0,
@@ -76,7 +81,10 @@ class PreferencesParams(Settings):
         512, ge=1, description="longer answers are cut at their right end, EOS included, and counted"
     )
     max_tokens: int = Field(
-        1024, ge=2, description="prompt and answer together; an answer is cut to what its prompt leaves of it"
+        1024,
+        ge=2,
+        description="prompt and answer together; an answer is cut to what its prompt leaves of it; absent: "
+        "the sum of both limits",
     )
     max_bad_rows: float = Field(
         0.01, ge=0, lt=1, description="share of the raw rows that may be bad; above it the stage fails"
@@ -91,6 +99,18 @@ class PreferencesParams(Settings):
             max_tokens=self.max_tokens,
             max_bad_rows=self.max_bad_rows,
         )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _room_for_both(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.get("max_tokens") is not None:
+            return value
+        limits = [
+            value.get(key, cls.model_fields[key].default)
+            for key in ("max_prompt_tokens", "max_answer_tokens")
+        ]
+        whole = all(isinstance(limit, int) for limit in limits)
+        return {**value, "max_tokens": sum(limits)} if whole else value
 
     @model_validator(mode="after")
     def _agree(self) -> PreferencesParams:
