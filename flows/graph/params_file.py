@@ -86,7 +86,29 @@ def _loaded(yaml: YAML, text: str, name: str) -> Any:
     except MarkedYAMLError as error:
         where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         if conflict := next(
-            (number for number, line in enumerate(text.splitlines(), 1) if line.startswith("    """Returns the text of an edited document."""
+            (number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None
+        ):
+            raise ParamsError(
+                [f"{name}:{conflict}: git's marks of a merge conflict; keep one side and delete the marks"]
+            ) from None
+        raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem or error}"]) from None
+    except (YAMLError, ValueError) as error:  # characters that YAML does not allow; a date that there is not
+        # zeros where a power loss was
+        hint = "" if name.startswith("-S") else f"; bring it back with `git checkout {name}`"
+        raise ParamsError(
+            [f"{name}: not readable as YAML: {' '.join(str(error).split())[:200]}{hint}"]
+        ) from None
+    except RecursionError:
+        raise ParamsError([f"{name}: not readable as YAML: nested too deep"]) from None
+
+
+def save_with_comments(path: Path, document: Any) -> None:
+    """Replace the file atomically."""
+    write_text(path, text_of(document))
+
+
+def text_of(document: Any) -> str:
+    """Returns the text of an edited document."""
     emptied = list(_emptied(document))
     for section in emptied:
         section.fa.set_flow_style()

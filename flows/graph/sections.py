@@ -43,7 +43,7 @@ def with_members_laid(raw: Any) -> Any:
         *section, key = path
         holder = {**at(result, section)}
         holder[key] = {
-            name: _laid(raw, path, value, dict.fromkeys(presets.get(path, ()), name))
+            name: _laid(raw, path, value, {setting: str(name) for setting in presets.get(path, ())})
             for name, value in members.items()
         }
         result = {**result, section[0]: holder} if section else holder
