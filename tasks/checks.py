@@ -49,17 +49,22 @@ def one_of(key: str, value: str, known: list[str], noun: str) -> Iterator[Proble
 
 def has_validation(every: int, data: str, file: File) -> Iterator[Problem]:
     """Yields a problem where validation is switched on and the corpus cannot have validation rows."""
+    if every:
+        for _, text in has_rows("validation", data, file):
+            yield "validation_every", f"{text}; or set validation_every: 0"
+
+
+def has_rows(name: str, data: str, file: File) -> Iterator[Problem]:
+    """Yields a problem where the corpus cannot have rows in a file that the stage reads: `sft`, `rl`,
+    `validation` or `heldout`.
+    """
     corpus = file.find("corpus", data)
-    if not every or not isinstance(corpus, CorpusParams) or corpus.exams is not None:
+    if not isinstance(corpus, CorpusParams) or corpus.exams is not None:
         return
-    sources = {name: source.model_dump() for name, source in corpus.sources.items()}
-    if "validation" not in possible_files(sources, corpus.validation_share, corpus.heldout_share):
+    sources = {source: params.model_dump() for source, params in corpus.sources.items()}
+    if name not in possible_files(sources, corpus.validation_share, corpus.heldout_share):
         roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
-        yield (
-            "validation_every",
-            f"{missing_role_message('validation', roles)} in corpus.{data}.sources; "
-            f"or set validation_every: 0",
-        )
+        yield "data", f"{missing_role_message(name, roles)} in corpus.{data}.sources"
 
 
 def same_checker(key: str, checker: str, data: str, file: File, also: str = "") -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,22 @@ def make(
         walk = Walk(repo, needs, wanted if force else set(), files)
         rows = tuple(walk.rows(dvc_graph.with_upstream(needs, order, wanted)))
         walk.verified.save()
-        return Plan(rows, params)
+    return Plan(_with_missing_sources(root, params, rows), params)
+
+
+def _with_missing_sources(root: Path, params: Params, rows: tuple[PlanRow, ...]) -> tuple[PlanRow, ...]:
+    """Returns the rows; those of sources that cannot be had without the network say so where there is none,
+    since stages that do not need them may run for long.
+    """
+    taking = {row.stage for row in rows if row.stage.startswith(source_lock.STAGE) and row.action == "run"}
+    if not taking or not params.execution.offline:
+        return rows
+    lock = source_lock.make(root, params)
+    lacking = {stage: text for stage in taking if (text := source_lock.not_at_hand(lock, stage))}
+    return tuple(
+        replace(row, reasons=(*row.reasons, lacking[row.stage])) if row.stage in lacking else row
+        for row in rows
+    )
 
 
 def _unwritten_texts(root: Path, params: Params, text: str) -> dict[str, str]:

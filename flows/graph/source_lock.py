@@ -19,6 +19,7 @@ from typing import Any
 from flows.graph.params import Params
 from flows.graph.params_file import ParamsError
 from pipelines.sources import manifest
+from pipelines.sources.manifest import SourceError
 from pipelines.sources.source_params import FOLDER, Reference, Source, references
 
 SOURCE_LOCK = "source.lock.json"
@@ -94,6 +95,24 @@ def digests(root: Path, params: Params, sections: Iterable[str]) -> dict[str, st
 
     paths = {reference.name: root / reference.manifest for reference in taken_by(params, sections)}
     return {name: file_digest(path) if path.is_file() else ABSENT for name, path in sorted(paths.items())}
+
+
+def not_at_hand(lock: dict[str, Any], stage: str) -> str:
+    """Returns why a stage source@NAME of a lock cannot have its source without the network; empty where it
+    can, and for local paths, which are DVC's.
+    """
+    from pipelines.sources.places import find
+
+    name = stage.removeprefix(STAGE)
+    entry, pin = lock["taken"].get(name), lock["pins"].get(name, {})
+    if entry is None or entry["path"] != NONE:
+        return ""
+    fields = {key: value for key, value in entry["source"].items() if key != "version"}
+    try:
+        find(Source.model_validate(fields), entry["kind"], True, pin.get("commit"))
+    except SourceError as error:
+        return str(error)
+    return ""
 
 
 def shown(entry: dict[str, Any]) -> str:

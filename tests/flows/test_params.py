@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from flows.graph import recipes
 from flows.graph.params import check, load
@@ -512,6 +513,19 @@ def test_a_base_of_data_alone_is_made_from_scratch(raw: dict[str, Any]):
     assert any("base.runs.base: give either architecture and data" in line for line in problems(raw))
 
 
+def test_a_pretrained_folder_that_is_missing_is_told_by_the_plan(graph: Project):
+    overlay = ["base.common.architecture=null", "base.common.pretrained=assets/nobody"]
+    own = ["base.runs.base.tokenizer=null", "base.runs.base.data=none"]
+    own += ["base.runs.rlvr_base.tokenizer=null", "base.runs.rlvr_base.data=none"]
+    arguments = [word for setting in (*overlay, *own) for word in ("-S", setting)]
+    done = graph.call("plan", "base", *arguments, HF_HOME=str(graph.folder / "hf"))
+    said = " ".join(done.stdout.split())
+    assert (
+        "assets/nobody (revision main) is no folder here, and as a Hugging Face id it is not at hand" in said
+    )
+    assert "set execution.offline to false" in said
+
+
 def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
     path = tmp_path / PARAMS
     path.write_text((ROOT / PARAMS).read_text())
@@ -615,3 +629,34 @@ def test_a_reward_model_needs_held_out_pairs(raw: dict[str, Any]):
     assert line.startswith("params.yaml: reward_model.runs.mine.data: likes has no held-out pairs")
     likes["heldout_share"] = 0.1
     check(raw)
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        ({"train": "a.jsonl", "heldout": "b.jsonl"}, "splits.heldout: raw/mine/b.jsonl is missing; raw/mine holds a.jsonl"),
+        ({"train": "a.jsonl"}, "evaluate.runs.llm.data: no source has rows for heldout: the roles named are train"),
+        ({"heldout": "a.jsonl"}, "rl.runs.llm_rl.data: no source has rows for rl: the roles named are heldout"),
+        ({"rl": "a.jsonl", "heldout": "a.jsonl"}, "sft.runs.tuned.data: no source has rows for sft"),
+    ],
+)  # fmt: skip
+def test_files_and_rows_that_a_set_lacks_are_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: dict[str, str], said: str
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw/mine").mkdir(parents=True)
+    (tmp_path / "raw/mine/a.jsonl").write_text("")
+    for name in ("dvc.yaml", "presets.yaml", PARAMS):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / "recipes").mkdir()
+    mine = {
+        "corpus": {"mine": {"raw": "raw/mine", "sources": {"own": {"reader": "table", "splits": sources}}}},
+        "base": {"runs": {"llm": {"pretrained": "assets/llm"}}},
+        "sft": {"runs": {"tuned": {"start": "llm", "data": "mine"}}},
+        "rl": {"runs": {"llm_rl": {"method": "grpo", "start": "llm", "data": "mine"}}},
+        "evaluate": {"runs": {"llm": {"model": "llm", "data": "mine"}}},
+    }
+    (tmp_path / "recipes/mine.yaml").write_text(yaml.safe_dump(mine))
+    with pytest.raises(ParamsError) as caught:
+        recipes.use(tmp_path, "mine")
+    assert any(said in line for line in caught.value.problems)

@@ -305,6 +305,8 @@ def test_an_unknown_id_offline(tmp_path: Path):
     project = make(tmp_path / "project", "nobody/nothing", "nobody/nothing")
     plan = project.plan("base")
     assert "run" in plan.values()
+    shown = project.call("plan", "base", HF_HOME=str(tmp_path / "hf"))
+    assert "is no folder here" in " ".join(shown.stdout.split())
     done = project.python_call(".whetstone/bring.py", "base", HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 1
     assert "nobody/nothing (revision main) is no folder here" in done.stdout
