@@ -11,9 +11,10 @@ from typing import Any
 from rich.console import Console
 
 from flows.graph import aside
+from flows.graph.families import at, families
 from flows.graph.fill import filled
 from flows.graph.params_file import PARAMS, read_yaml
-from flows.graph.references import Graph, StageOf, at, families
+from flows.graph.references import Graph, StageOf
 from flows.workspace import STATE, read_json
 
 

@@ -129,9 +129,10 @@ def _params(root: Path) -> Iterator[Finding]:
 
 def _raw_data(root: Path) -> Iterator[Finding]:
     """Yields whether the user's input files that settings name are there."""
+    from flows.graph.families import NONE
     from flows.graph.fill import filled
     from flows.graph.params_file import PARAMS, ParamsError, read_yaml
-    from flows.graph.references import NONE, Graph
+    from flows.graph.references import Graph
 
     try:
         graph = Graph(filled(read_yaml(root / PARAMS), root), root)

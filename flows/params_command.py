@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.command_line import fail, out
+from flows.graph.families import at
 from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.params_keys import ITEM, NAME, Key, Keys, shown, words
 from flows.graph.params_schema import params_schema
 from flows.graph.presets import with_presets
-from flows.graph.references import at
 from flows.graph.sections import with_members_laid
 from pipelines.settings import Settings
 

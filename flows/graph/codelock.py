@@ -22,9 +22,9 @@ from pydantic import BaseModel
 
 from flows.graph import source_lock
 from flows.graph.closure import Code, Declared
+from flows.graph.families import families, lists_stages, overlays, reported
+from flows.graph.families import resolved as path_of
 from flows.graph.params import Params
-from flows.graph.references import families, lists_stages, overlays, reported
-from flows.graph.references import resolved as path_of
 from pipelines.settings import seam_modules
 from tasks import durable
 

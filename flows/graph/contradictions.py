@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.graph.references import Graph, Problem, at, families
+from flows.graph.families import at, families
+from flows.graph.references import Graph, Problem
 from tasks.checks import nearest
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
+from flows.graph.families import NONE, at, families
 from flows.graph.params_file import PARAMS, ParamsError, document_of, parse, read_text, text_of, write_text
 from flows.graph.presets import with_presets
-from flows.graph.references import NONE, at, families
 from flows.graph.sections import below
 
 Steps = tuple[str, ...]

@@ -14,11 +14,11 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from flows.graph import stage_checks
 from flows.graph.contradictions import contradictions
+from flows.graph.families import at, sections
 from flows.graph.fill import filled
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.presets import with_presets
 from flows.graph.problems import describe, remove
-from flows.graph.references import at, sections
 from flows.graph.sections import with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exams_params import ExamsParams

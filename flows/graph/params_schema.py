@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, NoDefault
 from pydantic_core import core_schema
 
+from flows.graph.families import DVC_YAML, PLACEHOLDER, families, overlays, sections
 from flows.graph.params import Params
 from flows.graph.params_file import read_yaml
 from flows.graph.params_partial import REF, partial
-from flows.graph.references import DVC_YAML, families, overlays, sections
 from pipelines.settings import ROOT, Seam
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -32,7 +32,7 @@ EXTENDS = {
     "items": {"type": "string"},
     "description": "recipes that this one is laid over, in this order",
 }
-_PLACEHOLDER = re.compile(r"\$\{\s*([^}]+?)\s*\}")
+
 _DOCSTRING = re.compile(r'(?:#.*\n|\s)*[rR]?"""(.*?)(?:\n\s*\n|""")', re.DOTALL)
 Node = dict[str, Any]
 Path_ = tuple[str, ...]
@@ -259,7 +259,7 @@ def _describe(sections: Node, declared: Node) -> None:
 
 def _steps(layer: str) -> Path_:
     """Returns `rl.methods.${item.method}` as ("rl", "methods", "*")."""
-    return tuple(_PLACEHOLDER.sub("*", layer).split("."))
+    return tuple(PLACEHOLDER.sub("*", layer).split("."))
 
 
 def _lay(schema: Node, layered: Mapping[Path_, list[Path_]]) -> None:
@@ -322,7 +322,7 @@ def _read_by_dvc(root: Path) -> Iterable[Path_]:
     """
     for family in families(root):
         for template in (*family.deps, *family.outs, *family.sections):
-            for name in _PLACEHOLDER.findall(template):
+            for name in PLACEHOLDER.findall(template):
                 first, _, key = name.partition(".")
                 if key in family.optional:
                     continue

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from flows.graph.families import DVC_YAML, at, families
 from flows.graph.params_file import ParamsError, read_yaml
-from flows.graph.references import DVC_YAML, at, families
 from pipelines.settings import ROOT, laid_over
 
 PRESETS_FILE = "presets.yaml"

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from flows.graph.references import at, overlays, resolved
+from flows.graph.families import at, overlays, resolved
 from pipelines.settings import Seam
 
 # (section, key) or ("", section) of earlier releases -> where it stands now

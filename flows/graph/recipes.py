@@ -26,6 +26,7 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
+from flows.graph.families import at, families, overlays, resolved
 from flows.graph.fill import fill, filled
 from flows.graph.params import check
 from flows.graph.params_file import (
@@ -41,7 +42,7 @@ from flows.graph.params_file import (
     text_of,
     write_text,
 )
-from flows.graph.references import Graph, at, families, overlays, resolved
+from flows.graph.references import Graph
 from pipelines.settings import laid_over
 
 FOLDER = "recipes"

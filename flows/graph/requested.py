@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.graph.contradictions import mapping, names, preset_names
-from flows.graph.references import NONE, Family, Graph, at, families
+from flows.graph.families import NONE, Family, at, families
+from flows.graph.references import Graph
 
 Addition = tuple[str, ...]  # where the member will stand: ("rl", "runs", "dapo")
 

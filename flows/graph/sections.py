@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path as Folder
 from typing import Any
 
-from flows.graph.references import at, defaults, families, overlays, resolved
+from flows.graph.families import at, defaults, families, overlays, resolved
 from pipelines.settings import laid_over
 
 Path = tuple[str, ...]

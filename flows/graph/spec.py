@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.graph import aside, bytecode, codelock, dvc_api, dvc_record, references, source_lock
+from flows.graph import aside, bytecode, codelock, dvc_api, dvc_record, families, source_lock
 from flows.graph.params import load
 from flows.workspace import STATE
 from tasks.stage import Spec
@@ -80,7 +80,7 @@ def build(
         git=git,
         run=run,
         command=dvc_api.command(stage),
-        divisible=references.divisible(stage.meta),
+        divisible=families.divisible(stage.meta),
     )
 
 

@@ -15,8 +15,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from flows.graph.families import at, families, overlays
 from flows.graph.problems import describe
-from flows.graph.references import Problem, at, families, overlays
+from flows.graph.references import Problem
 from flows.graph.sections import with_members_laid
 from pipelines.settings import ROOT
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.graph import references
+from flows.graph import families
 from flows.provenance import outside
 from flows.provenance.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, ContentState
 from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
@@ -178,7 +178,7 @@ class Ancestry:
         if outside.NONE in entry.inputs:
             self._add_outside(entry)
         for path, digest in entry.inputs.items():
-            if path.startswith(references.CONSTANTS):
+            if path.startswith(families.CONSTANTS):
                 self._report(path, digest, self.contents.verdict(path, digest, belongs=True))
                 continue
             if path == outside.NONE:

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from flows.graph import recipes
+from flows.graph.families import NONE, at, families
 from flows.graph.fill import fill, filled, missing
 from flows.graph.params_file import PARAMS, document_of, parse, read_yaml, text_of
-from flows.graph.references import NONE, at, families
 from tests.flows.toy import ROOT, Project
 
 SHOP = """

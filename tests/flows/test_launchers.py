@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak import SMALL
-from flows.graph.references import divisible, families
+from flows.graph.families import divisible, families
 from tests import clone
 from tests.flows.toy import Project
 

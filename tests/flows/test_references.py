@@ -11,8 +11,9 @@ import yaml
 
 from flows.graph import codelock, dvc_api, references
 from flows.graph.contradictions import contradictions
+from flows.graph.families import divisible, families, overlays, reported
 from flows.graph.params import load
-from flows.graph.references import Graph, divisible, families, overlays, reported
+from flows.graph.references import Graph
 from pipelines.settings import ROOT
 from tasks.report_page.stages import ReportedStages
 from tests import clone

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.graph import references
+from flows.graph import families
 
 SUBJECTS = ("chain", "clock", "largest", "money")
 SKILL = {"base": 0.02, "sft": 0.39, "ppo": 0.66, "grpo": 0.71, "dapo": 0.76, "spo_tree": 0.69}
@@ -99,7 +99,7 @@ def write(
         _lines(root / f"samples/{model}.jsonl", rows)
         _put(root / f"metrics/evaluate/{model}.json", _evaluation(model, rows, levels))
     return {
-        "stages": references.reported(),
+        "stages": families.reported(),
         "sft.runs": {"sft": {"start": "base", "data": "exam"}},
         "rl.runs": runs(methods),
         "evaluate.runs": evaluations(models),

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from flows.graph.closure import Code
-from flows.graph.references import divisible, families
+from flows.graph.families import divisible, families
 from tasks import launch
 from tests.corpora.made import write_lines
 from tests.tasks.preference_inputs import (

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flows.graph import references
+from flows.graph import families
 from flows.graph.closure import Code
 from pipelines.settings import ROOT
 from tasks.report import run
@@ -416,7 +416,7 @@ def test_fourteen_methods_have_lines_of_their_own_and_one_summary(here: Path):
     keys = ("evaluate.runs", "rl.runs", "sft.runs")
     subject = results.ReportSubject.of(*(params[key] for key in keys))
     found = results.read(
-        ReportedStages(references.reported()),
+        ReportedStages(families.reported()),
         *(here / name for name in ("metrics", "curves", "samples")),
         subject,
     )
@@ -491,7 +491,7 @@ def test_a_browser_fills_in_the_timings(here: Path):
     ],
 )
 def test_the_wall_time_of_a_model_is_its_stages(model: str, stage: str):
-    assert stage in ReportedStages(references.reported()).makers(model, "policy")
+    assert stage in ReportedStages(families.reported()).makers(model, "policy")
 
 
 def test_templates_and_style_are_code_of_the_stage() -> None:

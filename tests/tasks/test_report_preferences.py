@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.graph import references
+from flows.graph import families
 from tasks.report_page import html, preference_results, preferences, wording
 from tasks.report_page.stages import ReportedStages
 from tests.tasks import preference_files, report_results
@@ -35,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 
 def sections(root: Path, members: Any = None) -> tuple[list[preferences.Section], str]:
     """The sections alone, and their HTML."""
-    stages = ReportedStages(references.reported())
+    stages = ReportedStages(families.reported())
     found = preference_results.read(stages, root / "metrics", root / "curves", {"sft"}, members or {})
     made = preferences.sections(found, root / "plots", 9)
     return made, "".join(map(html.blocks, made))
@@ -171,7 +171,7 @@ def test_a_damaged_file_names_itself_and_its_stage(root: Path):
 
 def test_a_part_knows_no_stage_by_name(root: Path):
     """The metrics of a stage that another dvc.yaml calls otherwise are shown by its `meta: {report: PART}`."""
-    stages = references.reported()
+    stages = families.reported()
     before = sections(root)[1]
     (root / "metrics/wins").rename(root / "metrics/duels")
     assert sections(root)[1] != before

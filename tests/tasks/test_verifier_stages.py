@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.graph import references
+from flows.graph import families
 from flows.graph.closure import Code
 from pipelines.corpora.raw.long_reference import MODELS
 from pipelines.corpora.records.example import read_examples, write_examples
@@ -336,7 +336,7 @@ def test_the_report_has_a_section_with_every_figure_once_and_none_without_the_br
     from tasks.report_page.stages import ReportedStages
     from tasks.report_page.tables import Table
 
-    stages = ReportedStages(references.reported())
+    stages = ReportedStages(families.reported())
     (section,) = verifiers.sections(stages, Path("metrics"), Path("curves"), {}, tmp_path, 5)
     titles = [block.title for block in section.blocks if isinstance(block, Table)]
     assert titles[:4] == ["Judgements", "Agreement with exact labels", "Kappa by subject", "Laboratory"]
