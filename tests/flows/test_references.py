@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.graph import codelock, dvc_api, references
+from flows.graph import codelock, dvc_api
+from flows.graph import families as declaration
 from flows.graph.contradictions import contradictions
 from flows.graph.families import divisible, families, overlays, reported
 from flows.graph.params import load
@@ -220,7 +221,7 @@ def test_the_part_of_the_report_that_shows_a_stage_counts_for_the_report_alone(
     before = digests()
     text = (ROOT / "dvc.yaml").read_text()
     (tmp_path / "dvc.yaml").write_text(text.replace("report: matches", "report: pairs"))
-    monkeypatch.setattr(references, "ROOT", tmp_path)
+    monkeypatch.setattr(declaration, "ROOT", tmp_path)
     after = digests()
     assert after["base@base"] == before["base@base"]
     assert "stages" not in before["base@base"][codelock.SETTINGS]
