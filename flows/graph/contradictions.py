@@ -34,7 +34,7 @@ def names(raw: Any, *path: str) -> list[str]:
 
 
 def preset_names(raw: Any, sections: Iterable[tuple[str, ...]]) -> list[str]:
-    """The presets that some sections hold, each once."""
+    """Returns the presets that some sections hold, each once."""
     return list(dict.fromkeys(name for section in sections for name in names(raw, *section)))
 
 

@@ -74,7 +74,7 @@ class Family:
         return tuple(dict.fromkeys(settings))
 
     def takes(self, setting: str) -> list[str]:
-        """The kinds of model that a reference accepts; empty: any."""
+        """Returns the kinds of model that a reference accepts; empty: any."""
         listed = self.meta.get("takes")
         return [str(kind) for kind in _items(listed.get(setting))] if isinstance(listed, dict) else []
 
@@ -113,13 +113,13 @@ class Family:
 
 
 def divisible(meta: Mapping[str, Any] | None) -> bool:
-    """Whether a stage's `meta` says that it may run in several processes."""
+    """Returns whether a stage's `meta` says that it may run in several processes."""
     return (meta or {}).get("processes") == "many"
 
 
 def reported(root: Path | None = None) -> dict[str, dict[str, str]]:
-    """What the report is told of the stages that a part of it shows, that write a curve, or that make a
-    policy: name -> {part, metrics, curve, members, model} (tasks/report_page/stages.py).
+    """Returns what the report is told of the stages that a part of it shows, that write a curve, or that make
+    a policy: name -> {part, metrics, curve, members, model} (tasks/report_page/stages.py).
     """
     stages = {}
     for family in families(root):
@@ -139,14 +139,14 @@ def reported(root: Path | None = None) -> dict[str, dict[str, str]]:
 
 
 def lists_stages(name: str, root: Path | None = None) -> bool:
-    """Whether the `meta` of a stage says `lists: stages`."""
+    """Returns whether the `meta` of a stage says `lists: stages`."""
     declared = (family for family in families(root) if family.name == name.partition("@")[0])
     return any(family.meta.get("lists") == "stages" for family in declared)
 
 
 def families(root: Path | None = None) -> tuple[Family, ...]:
-    """Every family of dvc.yaml, in its order; none where the file is missing or no mapping (DVC says what is
-    wrong).
+    """Returns every family of dvc.yaml, in its order; none where the file is missing or no mapping (DVC says
+    what is wrong).
     """
     path = (root or ROOT) / DVC_YAML
     try:
@@ -217,15 +217,15 @@ def _items(value: Any) -> list[Any]:
 
 
 def _sections_of(entry: Any) -> list[str]:
-    """The sections of params.yaml that an entry of `params` names."""
+    """Returns the sections of params.yaml that an entry of `params` names."""
     if isinstance(entry, dict):
         return [str(section) for section in _items(entry.get("params.yaml"))]
     return [str(entry)]
 
 
 def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Where members stand -> the sections that each is laid over, the lowest first, as dvc.yaml names them
-    before the member's own.
+    """Returns where members stand -> the sections that each is laid over, the lowest first, as dvc.yaml names
+    them before the member's own.
 
     `("rl", "runs")` -> `("rl.presets.${item.method}", "rl.common", "rl.methods.${item.method}")`.
     """
@@ -242,28 +242,28 @@ def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]
 
 
 def defaults(root: Path | None = None) -> dict[tuple[str, ...], dict[str, str]]:
-    """Where members stand -> a setting of theirs -> the value elsewhere that is its default, as a template:
-    `("rl", "runs")` -> `{"reward": "corpus.${item.data}.reward"}`.
+    """Returns where members stand -> a setting of theirs -> the value elsewhere that is its default, as a
+    template: `("rl", "runs")` -> `{"reward": "corpus.${item.data}.reward"}`.
     """
     return {family.over: family.defaults for family in families(root) if family.over and family.defaults}
 
 
 def resolved(template: str, item: Any) -> tuple[str, ...]:
-    """The path that a section of `overlays` means for a member; a placeholder that the member does not fill
-    is left out with its value.
+    """Returns the path that a section of `overlays` means for a member; a placeholder that the member does
+    not fill is left out with its value.
     """
     text = PLACEHOLDER.sub(lambda found: str(at({"item": item}, found[1].split(".")) or ""), template)
     return tuple(text.split("."))
 
 
 def sections(root: Path | None = None) -> set[str]:
-    """The sections of params.yaml that dvc.yaml's stages depend on or run through."""
+    """Returns the sections of params.yaml that dvc.yaml's stages depend on or run through."""
     found = [section for family in families(root) for section in (*family.sections, *family.over[:1])]
     return {section.partition(".")[0] for section in found}
 
 
 def at(raw: Any, path: Iterable[str]) -> Any:
-    """The value at a path of nested mappings; None where there is none."""
+    """Returns the value at a path of nested mappings; None where there is none."""
     for part in path:
         raw = raw.get(part) if isinstance(raw, dict) else None
     return raw

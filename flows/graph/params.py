@@ -43,7 +43,7 @@ Run = TypeVar("Run", bound=Settings)
 
 
 class Identity(Settings):
-    """What belongs to the identity of every result."""
+    """Settings that are part of the identity of every result."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     environment: tuple[str, ...] = Field(
@@ -84,7 +84,7 @@ class Rl(Settings):
 
 
 def _only_contradicts(preset: Any) -> bool:
-    """Whether a preset, laid over what it shares, is wrong, and only in how its settings go together."""
+    """Returns whether a preset, laid over what it shares, is invalid only in how its settings combine."""
     try:
         PolicyParams.model_validate(preset)
     except ValidationError as error:
@@ -93,7 +93,7 @@ def _only_contradicts(preset: Any) -> bool:
 
 
 class Runs(Settings, Generic[Run]):
-    """`runs` by name; each is one stage and holds what `common` says already (see
+    """`runs` by name. Each is one stage, and already contains what `common` holds (see
     `sections.with_members_laid`).
     """
 
@@ -102,7 +102,7 @@ class Runs(Settings, Generic[Run]):
 
 
 class Params(Settings):
-    """params.yaml."""
+    """The whole of params.yaml."""
 
     identity: Identity
     corpus: dict[str, CorpusParams]
@@ -132,7 +132,7 @@ class Params(Settings):
         return with_members_laid(value)
 
     def section(self, dotted: str) -> Any:
-        """The record or value of a section as dvc.yaml names it: `rl.runs.grpo`, `corpus.exam`,
+        """Returns the record or value of a section as dvc.yaml names it: `rl.runs.grpo`, `corpus.exam`,
         `identity.seed`.
 
         What runs are laid over counts as theirs, and names no code or source by itself: presets and `common`
@@ -149,13 +149,13 @@ class Params(Settings):
 
 
 def load(root: Path, name: str = PARAMS) -> Params:
-    """Check the whole file; raise ParamsError with every problem at once."""
+    """Returns the checked parameters of the whole file. Raises ParamsError with every problem at once."""
     return check(read_yaml(root / name), name, root)
 
 
 def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> Params:
-    """The typed parameters, or ParamsError naming file, key, problem and, for an unknown key, the nearest
-    known one.
+    """Returns the typed parameters. Raises ParamsError, which names file, key, problem and, for an unknown
+    key, the nearest known one.
     """
     problems: dict[str, str] = {}
     params = None
@@ -169,14 +169,14 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
             params = Params.model_validate(data)
             break
         except ValidationError as error:
-            fresh, found = False, copy.deepcopy(data)
+            fresh, remaining = False, copy.deepcopy(data)
             for item in error.errors():
-                path, text = describe(item, found, Params)
+                path, text = describe(item, remaining, Params)
                 key = ".".join(path) or "(file)"
                 # a record without its wrong value may contradict itself only because the value is gone
                 spurious = any(
-                    seen.startswith(key + ".") and not text_.startswith("unknown")
-                    for seen, text_ in problems.items()
+                    known.startswith(key + ".") and not reason.startswith("unknown")
+                    for known, reason in problems.items()
                 )
                 if key not in problems and not spurious:
                     problems[key] = text

@@ -18,7 +18,9 @@ PRESETS_FILE = "presets.yaml"
 
 
 def presets(root: Path | None = None) -> dict[str, Any]:
-    """What presets.yaml holds; nothing where the project has neither it nor a dvc.yaml, which names it."""
+    """Returns the content of presets.yaml; empty where the project has neither that file nor a dvc.yaml.
+    Raises ParamsError where it is missing.
+    """
     path = (root or ROOT) / PRESETS_FILE
     if not path.exists() and (root or ROOT).joinpath(DVC_YAML).exists():
         raise ParamsError([f"{path}: not found; bring it back with `git checkout {PRESETS_FILE}`"])
@@ -26,12 +28,12 @@ def presets(root: Path | None = None) -> dict[str, Any]:
 
 
 def with_presets(raw: dict[str, Any], root: Path | None = None) -> dict[str, Any]:
-    """params.yaml's values over the presets."""
+    """Returns params.yaml's values laid over the presets."""
     return laid_over(presets(root), raw)
 
 
 def without_spare_presets(raw: dict[str, Any], root: Path | None = None) -> dict[str, Any]:
-    """The values without the presets that no run names."""
+    """Returns the values without the presets that no run names."""
     for family in families(root):
         for setting, sections in family.presets.items():
             runs = at(raw, family.over)

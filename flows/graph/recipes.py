@@ -1,4 +1,5 @@
-"""`whetstone use NAME`: params.yaml becomes what recipes/NAME.yaml says; `use default` goes back.
+"""`whetstone use NAME`: set params.yaml to what recipes/NAME.yaml describes; `use default` restores the
+default.
 
 A recipe starts from nothing of the default but `identity` and `execution`: no set, no run, and nothing that
 runs share, for what suits a toy of the default's size does not suit another model. With `extends: [other,
@@ -63,7 +64,7 @@ ABSENT: Any = object()
 
 @dataclass(frozen=True)
 class Change:
-    """One setting beside the recipe: the recipe's value and the own one, ABSENT for none."""
+    """One setting that differs from the recipe: the recipe's value and the user's, ABSENT for none."""
 
     key: tuple[str, ...]
     was: Any
@@ -85,13 +86,13 @@ def names(root: Path) -> list[str]:
 
 
 def active(root: Path) -> str:
-    """The recipe that lies over params.yaml now."""
+    """Returns the name of the recipe that params.yaml is based on now."""
     return str(_applied(root).get("recipe", DEFAULT))
 
 
 def own(root: Path, text: str | None = None) -> list[Change]:
-    """Settings of params.yaml (or of `text`) that are not the active recipe's. Raises ParamsError when either
-    is no YAML.
+    """Returns the settings by which params.yaml (or `text`) differs from the active recipe. Raises
+    ParamsError when either is not YAML.
     """
     laid, text = _laid(root), text if text is not None else read_text(root / PARAMS)
     if laid is None or laid == text:
@@ -99,15 +100,17 @@ def own(root: Path, text: str | None = None) -> list[Change]:
     return list(_differences(filled(parse(laid, APPLIED), root), filled(parse(text), root)))
 
 
-def sentence(root: Path, found: list[Change]) -> str:
-    """`gsm8k_small with 2 settings of your own: sft.common.steps 1000 -> 10, …`"""
-    count = f"{len(found)} setting{'s' if len(found) > 1 else ''} of your own"
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"recipe {active(root)} with {count}: {', '.join(map(str, found[:SHOWN]))}{more}"
+def sentence(root: Path, changes: list[Change]) -> str:
+    """Returns `recipe gsm8k_small with 2 settings of your own: sft.common.steps 1000 -> 10, …`."""
+    count = f"{len(changes)} setting{'s' if len(changes) > 1 else ''} of your own"
+    more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    return f"recipe {active(root)} with {count}: {', '.join(map(str, changes[:SHOWN]))}{more}"
 
 
 def remember(root: Path) -> None:
-    """Before the first edit of params.yaml by a command: keep the default where nothing else knows it."""
+    """Store the default before the first edit of params.yaml by a command, where neither git nor a recipe
+    holds it.
+    """
     if _laid(root) is None:
         path = root / REMEMBERED
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,8 +119,8 @@ def remember(root: Path) -> None:
 
 @dataclass(frozen=True)
 class Used:
-    """What `use` did: `key old -> new` lines, the members that the recipe only refers to, and the own
-    settings with the file that they were kept in (None: carried over, or none).
+    """The result of `use`: `key old -> new` lines, the members that the recipe only refers to, and the user's
+    own settings with the file that holds them (None: carried over, or none).
     """
 
     changed: list[str]
@@ -131,24 +134,24 @@ class Used:
 
 
 def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) -> Used:
-    """Make params.yaml the recipe as it is; with `keep` carry the own settings over, with `bring` lay those
-    of a file that `use` has kept.
+    """Set params.yaml to the recipe. With `keep` the user's own settings are carried over, with `bring` those
+    of a file that `use` has written.
 
     The result is checked as a whole before anything is written. Raises ParamsError.
     """
-    before, mine = parse(read_text(root / PARAMS)), own(root)
-    base = _base(root, mine)
+    before, own_changes = parse(read_text(root / PARAMS)), own(root)
+    base = _base(root, own_changes)
     document, supplied = _lay(root, name, base)
     laid = base if name == DEFAULT else text_of(document)
     check(parse(laid), PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml", root)
-    lay = [*(mine if keep else []), *(_read_own(bring) if bring else [])]
+    changes = [*(own_changes if keep else []), *(_read_own(bring) if bring else [])]
     text = laid
-    if lay:
-        for change in lay:
+    if changes:
+        for change in changes:
             _put(document, change)
         text = text_of(document)
         check(parse(text), f"{name} with settings of your own", root)
-    aside = None if keep or not mine else _keep_aside(root, mine)
+    aside = None if keep or not own_changes else _keep_aside(root, own_changes)
     if name == DEFAULT:
         write_text(root / PARAMS, text)
         (root / APPLIED).unlink(missing_ok=True)
@@ -158,14 +161,14 @@ def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) ->
     return Used(
         [_words(change) for change in _differences(before, parse(text))],
         supplied,
-        lay if keep else mine,
+        changes if keep else own_changes,
         aside,
     )
 
 
 def show(root: Path, name: str) -> str:
-    """params.yaml as `use` would write it, without settings of one's own; checked, and nothing is written.
-    Raises ParamsError.
+    """Returns params.yaml as `use` would write it, without own settings. It is checked, and nothing is
+    written. Raises ParamsError.
     """
     base = _base(root, own(root))
     text = base if name == DEFAULT else text_of(_lay(root, name, base)[0])
@@ -174,58 +177,60 @@ def show(root: Path, name: str) -> str:
 
 
 def about(root: Path) -> dict[str, str]:
-    """Recipe -> the first sentence of the comment that its file begins with."""
-    found = {DEFAULT: "The embedded default: every branch, made from nothing."}
+    """Returns {recipe: the first sentence of the comment at the top of its file}."""
+    summaries = {DEFAULT: "The embedded default: every branch, made from nothing."}
     for name in names(root):
         lines = itertools.takewhile(
             lambda line: line.startswith("#"), read_text(root / FOLDER / f"{name}.yaml").splitlines()
         )
         words = " ".join(line.lstrip("# ") for line in lines if not line.startswith("# yaml-language-server"))
-        found[name] = re.split(r"(?<=\.)\s", words, maxsplit=1)[0]
-    return found
+        summaries[name] = re.split(r"(?<=\.)\s", words, maxsplit=1)[0]
+    return summaries
 
 
 def chain(root: Path, name: str) -> list[str]:
-    """The recipes that `name` (one, or several with + between) consists of, the lowest first, each once.
-    Raises ParamsError.
+    """Returns the recipes that `name` (one, or several joined by +) consists of, the lowest first, without
+    duplicates. Raises ParamsError.
     """
-    found: list[str] = []
+    recipes: list[str] = []
 
-    def visit(one: str, above: tuple[str, ...]) -> None:
-        if one != DEFAULT and one not in names(root):
-            close = difflib.get_close_matches(one, [*names(root), DEFAULT], n=1)
+    def visit(recipe: str, above: tuple[str, ...]) -> None:
+        if recipe != DEFAULT and recipe not in names(root):
+            close = difflib.get_close_matches(recipe, [*names(root), DEFAULT], n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join([DEFAULT, *names(root)])}"
-            asked = f", which {above[-1]} extends" if above else ""
-            raise ParamsError([f"{FOLDER}/{one}.yaml: no such recipe{asked}; {hint}"])
-        if one in above:
-            raise ParamsError([f"{FOLDER}/{one}.yaml: extends itself, through {', '.join(above)}"])
-        if one == DEFAULT:
+            referrer = f", which {above[-1]} extends" if above else ""
+            raise ParamsError([f"{FOLDER}/{recipe}.yaml: no such recipe{referrer}; {hint}"])
+        if recipe in above:
+            raise ParamsError([f"{FOLDER}/{recipe}.yaml: extends itself, through {', '.join(above)}"])
+        if recipe == DEFAULT:
             below: Any = []
         else:
-            below = read_yaml(root / FOLDER / f"{one}.yaml").get(EXTENDS, [])  # plain values, in a mapping
+            below = read_yaml(root / FOLDER / f"{recipe}.yaml").get(EXTENDS, [])  # plain values, in a mapping
             if not isinstance(below, list) or not all(isinstance(item, str) for item in below):
                 raise ParamsError(
-                    [f"{FOLDER}/{one}.yaml: {EXTENDS}: a list of recipes is expected, such as [default]"]
+                    [f"{FOLDER}/{recipe}.yaml: {EXTENDS}: a list of recipes is expected, such as [default]"]
                 )
         for item in below:
-            visit(item, (*above, one))
-        if one not in found:
-            found.append(one)
+            visit(item, (*above, recipe))
+        if recipe not in recipes:
+            recipes.append(recipe)
 
     for part in name.split("+"):
         visit(part, ())
-    return found
+    return recipes
 
 
 def _lay(root: Path, name: str, base: str) -> tuple[Any, list[str]]:
-    """The document of params.yaml that `name` makes of the default `base`, and what `_supply` put into it."""
+    """Returns the document of params.yaml that `name` makes of the default `base`, and the members that
+    `_supply` added.
+    """
     document, parts = document_of(base), chain(root, name)
     if DEFAULT not in parts:
         _empty(document, root)
         document.yaml_set_start_comment(HEAD.format(name))
-    for one in parts:
-        if one != DEFAULT:
-            overlay = load_with_comments(root / FOLDER / f"{one}.yaml")
+    for part in parts:
+        if part != DEFAULT:
+            overlay = load_with_comments(root / FOLDER / f"{part}.yaml")
             overlay.pop(EXTENDS, None)
             _part_aliases(overlay, set())
             _overlay(document, overlay)
@@ -240,21 +245,23 @@ def _lay(root: Path, name: str, base: str) -> tuple[Any, list[str]]:
 
 
 def _supply(document: Any, base: str, root: Path) -> list[str]:
-    """Put in, as the default has them, the members that something refers to and no recipe says: `start: sft`
-    alone brings the default's SFT model with all that it is made of. Returns their keys, in order.
+    """Add the members of the default that something refers to and no recipe defines: `start: sft` alone adds
+    the default's SFT model with everything that it is made of. Returns their keys, in order.
     """
     supplied: list[str] = []
     default = parse(base)
-    whole, commented = Graph(default, root), document_of(base)
+    default_graph, commented = Graph(default, root), document_of(base)
     while True:
         graph = Graph(parse(text_of(document)), root)
-        makers = [maker for one in graph.unmade() for maker in whole.makers_of(one.path) if maker.member]
-        wanted = {maker.key: (*maker.family.over, maker.member) for maker in makers}
-        fresh = [key for key in wanted if key not in supplied]
+        makers = [
+            maker for read in graph.unmade() for maker in default_graph.makers_of(read.path) if maker.member
+        ]
+        members = {maker.key: (*maker.family.over, maker.member) for maker in makers}
+        fresh = [key for key in members if key not in supplied]
         if not fresh:
             return supplied
         for key in fresh:
-            _supply_member(document, commented, default, wanted[key], root)
+            _supply_member(document, commented, default, members[key], root)
         supplied += fresh
 
 
@@ -282,7 +289,7 @@ def _supply_member(document: Any, commented: Any, default: Any, place: tuple[str
 
 
 def _shared(default: Any, place: tuple[str, ...], root: Path) -> list[tuple[str, ...]]:
-    """The sections of the default beside `place` that its stages read, but for those of every recipe."""
+    """Returns the sections of the default beside `place` that its stages read, less those of every recipe."""
     *members, _ = place
     paths = [
         resolved(section, at(default, place))
@@ -297,18 +304,18 @@ def _shared(default: Any, place: tuple[str, ...], root: Path) -> list[tuple[str,
     ]
 
 
-def _part_aliases(node: Any, seen: set[int]) -> None:
-    """Give every alias of YAML (`*name`) values of its own: what a later recipe lays over one must not
-    change the others.
+def _part_aliases(node: Any, visited: set[int]) -> None:
+    """Replace every YAML alias (`*name`) by a copy, so that a later recipe laid over one does not change the
+    others.
     """
     for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
         if not isinstance(value, (dict, list)):
             continue
-        if id(value) in seen:
+        if id(value) in visited:
             node[key] = _copied(value)
         else:
-            seen.add(id(value))
-            _part_aliases(value, seen)
+            visited.add(id(value))
+            _part_aliases(value, visited)
 
 
 def _copied(value: Any) -> Any:
@@ -318,9 +325,7 @@ def _copied(value: Any) -> Any:
 
 
 def _empty(document: Any, root: Path) -> None:
-    """Take out what the default makes and how, so that each section of dvc.yaml's stages stands there without
-    members.
-    """
+    """Remove the members that dvc.yaml makes stages of; what they share stays."""
     for section in document:
         if section not in KEPT:
             document[section] = _section()
@@ -330,18 +335,18 @@ def _empty(document: Any, root: Path) -> None:
 
 
 def _section() -> CommentedMap:
-    """An empty mapping that is written line by line once something is in it."""
+    """Returns an empty mapping that is written line by line once something is in it."""
     section = CommentedMap()
     section.fa.set_block_style()
     return section
 
 
-def _keep_aside(root: Path, mine: list[Change]) -> Path:
+def _keep_aside(root: Path, changes: list[Change]) -> Path:
     number, stem = 1, f"{active(root)}-{time.strftime('%Y%m%d')}"
     while (path := root / OWN / f"{stem}-{number}.yaml").exists():
         number += 1
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_with_comments(path, [change.as_json() for change in mine])
+    save_with_comments(path, [change.as_json() for change in changes])
     return path.relative_to(root)
 
 
@@ -367,7 +372,7 @@ def _applied(root: Path) -> dict[str, Any]:
 
 
 def _laid(root: Path) -> str | None:
-    """params.yaml as the active recipe alone makes it; None where nobody knows the default."""
+    """Returns params.yaml as the active recipe alone makes it; None where the default is not known."""
     note = _applied(root)
     if not note:
         return _default(root)
@@ -380,25 +385,25 @@ def _laid(root: Path) -> str | None:
     return text_of(document)
 
 
-def _base(root: Path, mine: list[Change]) -> str:
-    """The default without recipe and own settings, with all comments that are known."""
+def _base(root: Path, changes: list[Change]) -> str:
+    """Returns the default without recipe and own settings, with all known comments."""
     note = _applied(root)
     if note:
         return str(note.get("base") or note["original"])
     text = read_text(root / PARAMS)
-    if not mine:
+    if not changes:
         return text
     document = document_of(text)
-    for change in mine:
+    for change in changes:
         _put(document, Change(change.key, change.now, change.was))
     default = _default(root)
-    undone = text_of(document)
-    return undone if default is None or parse(undone) == parse(default) else default
+    restored = text_of(document)
+    return restored if default is None or parse(restored) == parse(default) else default
 
 
 def _default(root: Path) -> str | None:
-    """The default that the project's last commit holds (also below a recipe that was committed), else the one
-    that was remembered.
+    """Returns the default from the project's last commit (also below a recipe that was committed), or else
+    the stored one.
     """
     committed = _committed(root, PARAMS)
     if committed is None:
@@ -412,16 +417,16 @@ def _default(root: Path) -> str | None:
 def _committed(root: Path, path: str) -> str | None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(root), "show", f"HEAD:./{path}"], capture_output=True, env=env, timeout=20
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    return process.stdout.decode("utf-8", "replace") if process.returncode == 0 else None
 
 
 def _overlay(target: Any, overlay: Any) -> None:
-    """Deep merge; null removes a key; lists, values and choices of another kind are replaced whole."""
+    """Merge deeply: null removes a key; lists, values and choices of another kind are replaced as a whole."""
     for key, value in overlay.items():
         below = target.get(key)
         if (
@@ -450,7 +455,9 @@ def _put(document: Any, change: Change) -> None:
 
 
 def _differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> list[Change]:
-    """What came, went or is another value; a section that came or went as a whole is one change."""
+    """Returns the values that were added, removed or changed; a section that was added or removed is one
+    change.
+    """
     if before == after and type(before) is type(after):
         return []
     if not (isinstance(before, dict) and isinstance(after, dict)):

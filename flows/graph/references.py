@@ -1,4 +1,5 @@
-"""Which settings refer to what another stage makes, and the graph that follows (`families.py` says how).
+"""The stages that dvc.yaml's templates declare: what each makes, and which settings refer to outputs of other
+stages.
 
 What cannot be resolved here (DVC's own `vars` of other files) is left for DVC to say.
 """
@@ -20,9 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Input:
-    """An input of a stage that settings name: the path it stands for, and the last setting in it with its
-    value.
-    """
+    """An input of a stage that settings determine: its path, and the last setting in it with its value."""
 
     path: str
     setting: str  # `start`, `reward.model`, `key`; empty where nothing is named
@@ -33,8 +32,8 @@ class Input:
 
 @dataclass(frozen=True)
 class StageOf:
-    """One stage: its name, the key of params.yaml that asks for it, its inputs and outputs, and settings that
-    are not there.
+    """One stage: its name, the key of params.yaml that declares it, its inputs and outputs, and its missing
+    settings.
     """
 
     name: str
@@ -48,15 +47,15 @@ class StageOf:
 
     @property
     def model(self) -> str | None:
-        """The name of the model folder that it makes; None for none."""
+        """The name of the model folder that the stage makes; None where it makes no model."""
         if self.kind is None or "model" not in self.family.meta:
             return None
         return next((out.split("/")[1] for out in self.outs if out.startswith("models/")), None)
 
 
 def stages(raw: Any, root: Path | None = None) -> list[StageOf]:
-    """The stages that params.yaml's values make of dvc.yaml, family by family. Never raises: what is no
-    member is left out.
+    """Returns the stages that dvc.yaml declares for params.yaml's values, family by family. It never raises;
+    invalid members are left out.
     """
     return [stage for family in families(root) for stage in _stages(raw, family)]
 
@@ -79,25 +78,25 @@ def _stage(raw: Any, family: Family, member: str, key: str, values: dict[str, An
     absent: list[str] = []
     inputs = []
     for template in family.deps:
-        one = _reference(raw, template, key, values)
-        if one.value is None and one.setting:
-            absent.append(one.key)
+        read = _reference(raw, template, key, values)
+        if read.value is None and read.setting:
+            absent.append(read.key)
         else:
-            inputs.append(one)
+            inputs.append(read)
     outs = tuple(_reference(raw, template, key, values).path for template in family.outs)
     name = f"{family.name}@{member}" if family.over else family.name
     kind = _kind(family.meta.get("model", family.meta.get("data")), values.get("item"))
     return StageOf(name, family, member, key, tuple(inputs), outs, tuple(dict.fromkeys(absent)), kind)
 
 
-def _kind(said: Any, item: Any) -> str | None:
-    """The kind of model that `meta` gives a member: a name, or the first of several whose settings it has."""
-    if not isinstance(said, dict):
-        return None if said is None else str(said)
+def _kind(declared: Any, item: Any) -> str | None:
+    """Returns the kind that `meta` gives a member: a name, or the first of several whose settings it has."""
+    if not isinstance(declared, dict):
+        return None if declared is None else str(declared)
     return next(
         (
             str(kind)
-            for kind, settings in said.items()
+            for kind, settings in declared.items()
             if all(at(item, key.split(".")) == value for key, value in (settings or {}).items())
         ),
         None,
@@ -106,32 +105,32 @@ def _kind(said: Any, item: Any) -> str | None:
 
 def _reference(raw: Any, template: str, key: str, values: dict[str, Any]) -> Input:
     listed = "key" not in values  # members are names in a list, and have no settings of their own
-    path, pattern, place = "", "", 0
-    setting, where, found = "", key, None
+    path, pattern, end = "", "", 0
+    setting, where, last_value = "", key, None
     for match in PLACEHOLDER.finditer(template):
         name = match[1]
         value = at({**(raw if isinstance(raw, dict) else {}), **values}, tuple(name.split(".")))
-        before = template[place : match.start()]
+        before = template[end : match.start()]
         if name in ("key", "item") or (listed and name.startswith("item.")):
-            here, own = key, "key"
+            location, setting_name = key, "key"
         elif name.startswith("item."):
-            own = name.removeprefix("item.")
-            here = f"{key}.{own}"
+            setting_name = name.removeprefix("item.")
+            location = f"{key}.{setting_name}"
         else:
-            here, own = name, name
+            location, setting_name = name, name
         whole = match.start() == 0 and match.end() == len(template)
         path += before + ("" if value is None else str(value))
         pattern += re.escape(before) + (r"(.+)" if whole else r"([^/]+)")
-        place, setting, where, found = match.end(), own, here, value
+        end, setting, where, last_value = match.end(), setting_name, location, value
         if value is None:
             break
     return Input(
-        path + template[place:], setting, where, found, re.compile(pattern + re.escape(template[place:]))
+        path + template[end:], setting, where, last_value, re.compile(pattern + re.escape(template[end:]))
     )
 
 
 class Graph:
-    """The stages of params.yaml's values, and who makes what."""
+    """The stages of params.yaml's values, and the makers of their outputs."""
 
     def __init__(self, raw: Any, root: Path | None = None):
         self.raw = raw
@@ -149,7 +148,7 @@ class Graph:
         self._folders = {out.partition("/")[0] for out in self.makers if "/" in out}
 
     def makers_of(self, path: str) -> list[StageOf]:
-        """The stages whose outputs are the path, lie in it or hold it."""
+        """Returns the stages with an output that equals the path, contains it or lies in it."""
         if path in self.makers:
             return [self.makers[path]]
         inside = [
@@ -160,20 +159,20 @@ class Graph:
         return list({stage.name: stage for stage in inside}.values())
 
     def unmade(self) -> Iterator[Input]:
-        """Inputs that settings name and no stage makes."""
+        """Yields the inputs that settings name and no stage makes."""
         for stage in self.stages:
-            for one in stage.inputs:
-                if one.setting and one.value != NONE and not self.makers_of(one.path):
-                    yield one
+            for read in stage.inputs:
+                if read.setting and read.value != NONE and not self.makers_of(read.path):
+                    yield read
 
     def models(self, *kinds: str) -> dict[str, StageOf]:
-        """Model folder -> the stage that makes it, of these kinds (all without)."""
-        found = {stage.model: stage for stage in self.stages if stage.model}
-        return {str(name): stage for name, stage in found.items() if not kinds or stage.kind in kinds}
+        """Returns {model folder: the stage that makes it}, of these kinds (all without)."""
+        makers = {stage.model: stage for stage in self.stages if stage.model}
+        return {str(name): stage for name, stage in makers.items() if not kinds or stage.kind in kinds}
 
     def problems(self) -> Iterator[Problem]:
-        """Every contradiction between stages: names, folders that two of them write, inputs that none makes,
-        cycles.
+        """Yields every contradiction between stages: names, folders that two of them write, inputs that none
+        makes, cycles.
         """
         for family in self._absent:
             yield (
@@ -185,12 +184,12 @@ class Graph:
                 yield stage.key, "names are letters, digits, _ and - (they become stage and folder names)"
             for key in stage.absent:
                 yield key, f"must stand in {stage.key} itself: dvc.yaml makes the stage's inputs of it"
-            for one in stage.inputs:
-                yield from self._unmade(stage, one)
-        told = set()
+            for read in stage.inputs:
+                yield from self._unmade(stage, read)
+        reported = set()
         for stage, out, first in self._doubles:
-            if stage.name not in told:
-                told.add(stage.name)
+            if stage.name not in reported:
+                reported.add(stage.name)
                 yield (
                     stage.key or stage.name,
                     f"the name {stage.member or stage.name} is taken: {out} is written by the stage "
@@ -200,7 +199,9 @@ class Graph:
         yield from self._cycles()
 
     def _inside(self) -> Iterator[Problem]:
-        """Outputs that lie in a folder which belongs to another family: a corpus called `preferences`."""
+        """Yields a problem for outputs in a folder that belongs to another family: a corpus called
+        `preferences`.
+        """
         owned = {
             prefix: stage.family.name
             for stage in self.stages
@@ -209,9 +210,9 @@ class Graph:
         }
         for stage in self.stages:
             for template, out in zip(stage.family.outs, stage.outs, strict=True):
-                own = _folder(template)
+                folder = _folder(template)
                 other = next(
-                    (prefix for prefix in owned if len(prefix) > len(own) and out.startswith(prefix)), None
+                    (prefix for prefix in owned if len(prefix) > len(folder) and out.startswith(prefix)), None
                 )
                 if other and stage.member:
                     yield (
@@ -221,27 +222,29 @@ class Graph:
                     )
                     break
 
-    def _unmade(self, stage: StageOf, one: Input) -> Iterator[Problem]:
-        if not one.setting:
+    def _unmade(self, stage: StageOf, read: Input) -> Iterator[Problem]:
+        if not read.setting:
             return
-        wanted = stage.family.takes(one.setting)
-        if one.value == NONE and NONE in wanted:
+        kinds = stage.family.takes(read.setting)
+        if read.value == NONE and NONE in kinds:
             return
-        makers = self.makers_of(one.path)
+        makers = self.makers_of(read.path)
         if any(maker.name == stage.name for maker in makers):
-            yield one.key, f"{stage.name} needs itself to be made"
-        elif any(_is_kind(maker, wanted) for maker in makers):
+            yield read.key, f"{stage.name} needs itself to be made"
+        elif any(_is_kind(maker, kinds) for maker in makers):
             return
-        elif not makers and one.path.partition("/")[0] not in self._folders:
+        elif not makers and read.path.partition("/")[0] not in self._folders:
             return  # a file of the user's; the plan says where it is missing
         else:
-            known = self._known(stage, one, wanted)
+            known = self._known(stage, read, kinds)
             verb = "holds" if any(maker.family.meta.get("data") for maker in makers) else "is"
-            what = "is made by no stage" if not makers else f"{verb} no {' or '.join(wanted)}"
-            yield one.key, f"{one.value!r} {what}; {nearest(one.value, known)}"
+            fault = "is made by no stage" if not makers else f"{verb} no {' or '.join(kinds)}"
+            yield read.key, f"{read.value!r} {fault}; {nearest(read.value, known)}"
 
     def values(self, family: Family, setting: str) -> list[str]:
-        """Values that a setting of a family's members could have, by what is made and of which kind."""
+        """Returns the values that a setting of a family's members could have, by what is made and of which
+        kind.
+        """
         return [
             matched[matched.re.groups]
             for template in family.deps
@@ -250,23 +253,23 @@ class Graph:
             if (matched := read.pattern.fullmatch(out)) and _is_kind(maker, family.takes(setting))
         ]
 
-    def _known(self, stage: StageOf, one: Input, wanted: list[str]) -> list[str]:
-        """Values that the setting could have."""
-        found = []
+    def _known(self, stage: StageOf, read: Input, kinds: list[str]) -> list[str]:
+        """Returns the values that the setting could have."""
+        values = []
         for out, maker in self.makers.items():
-            matched = one.pattern.fullmatch(out)
-            if matched and maker.name != stage.name and _is_kind(maker, wanted):
-                found.append(matched[matched.re.groups])
-        return list(dict.fromkeys(found))
+            matched = read.pattern.fullmatch(out)
+            if matched and maker.name != stage.name and _is_kind(maker, kinds):
+                values.append(matched[matched.re.groups])
+        return list(dict.fromkeys(values))
 
     def needs(self) -> dict[str, list[str]]:
-        """Stage name -> names of the stages whose outputs it reads."""
+        """Returns {stage: names of the stages whose outputs it reads}."""
         return {
             stage.name: list(
                 dict.fromkeys(
                     maker.name
-                    for one in stage.inputs
-                    for maker in self.makers_of(one.path)
+                    for read in stage.inputs
+                    for maker in self.makers_of(read.path)
                     if maker is not stage
                 )
             )
@@ -274,18 +277,16 @@ class Graph:
         }
 
     def _cycles(self) -> Iterator[Problem]:
-        """Stages that wait for themselves through others, each circle once; one without a setting in it is
-        left to DVC.
-        """
-        needs, told, keys = (
+        """Yields a problem for each cycle of stages; a cycle without a setting in it is left to DVC."""
+        needs, reported, keys = (
             self.needs(),
             set[str](),
             {stage.name: stage.key for stage in self.stages if stage.key},
         )
         for name in keys:
             circle = _circle(needs, name)
-            if circle and not told & set(circle):
-                told |= set(circle)
+            if circle and not reported & set(circle):
+                reported |= set(circle)
                 others = [other for other in circle if other != name]
                 yield (
                     keys[name],
@@ -294,26 +295,26 @@ class Graph:
 
 
 def _folder(template: str) -> str:
-    """The folder before the first part of a path that a setting names, with its slash."""
+    """Returns the folder before the first part of a path that a setting determines, with its slash."""
     return template.partition("${")[0].rpartition("/")[0] + "/"
 
 
-def _is_kind(maker: StageOf, wanted: list[str]) -> bool:
-    """Whether what a stage makes is of these kinds; what says no kind is of any."""
-    kinds = [kind for kind in wanted if kind != NONE]
+def _is_kind(maker: StageOf, accepted: list[str]) -> bool:
+    """Returns whether a stage's output is of these kinds; an output without a kind is of any."""
+    kinds = [kind for kind in accepted if kind != NONE]
     return not kinds or maker.kind in (None, *kinds)
 
 
 def _circle(needs: Mapping[str, list[str]], name: str) -> list[str]:
-    """A way from a stage back to itself, the stages on it in order; empty where there is none."""
-    ways: list[list[str]] = [[name]]
-    seen: set[str] = set()
-    while ways:
-        way = ways.pop(0)
-        for other in needs.get(way[-1], ()):
+    """Returns the stages on a path from a stage back to itself, in order; empty where there is none."""
+    paths: list[list[str]] = [[name]]
+    visited: set[str] = set()
+    while paths:
+        path = paths.pop(0)
+        for other in needs.get(path[-1], ()):
             if other == name:
-                return way
-            if other not in seen:
-                seen.add(other)
-                ways.append([*way, other])
+                return path
+            if other not in visited:
+                visited.add(other)
+                paths.append([*path, other])
     return []

@@ -17,8 +17,8 @@ Path = tuple[str, ...]
 
 
 def below(raw: Any, members: Path, item: Any, root: Folder | None = None) -> dict[str, Any]:
-    """What a member at `members`, with its own settings `item`, is laid over, merged; empty for nothing. At
-    the bottom are the values elsewhere that dvc.yaml names as defaults (`meta.defaults`).
+    """Returns the merged settings that a member at `members` with the own settings `item` is laid over; empty
+    for none. At the bottom are the values elsewhere that dvc.yaml names as defaults (`meta.defaults`).
     """
     merged: dict[str, Any] = {}
     for setting, template in defaults(root).get(members, {}).items():
@@ -33,7 +33,7 @@ def below(raw: Any, members: Path, item: Any, root: Folder | None = None) -> dic
 
 
 def with_members_laid(raw: Any) -> Any:
-    """A copy of the raw file in which every member (run, set, preset) holds what it shares too."""
+    """Returns a copy of the raw file in which every member (run, set, preset) contains what it shares."""
     if not isinstance(raw, dict):
         return raw
     result, presets = dict(raw), _preset_settings()
@@ -51,12 +51,14 @@ def with_members_laid(raw: Any) -> Any:
 
 
 def _laid(raw: Any, path: Path, value: Any, itself: dict[str, str]) -> Any:
-    """A member over what it is laid over; a preset lies over the one of its own name (`itself`)."""
+    """Returns a member over what it is laid over; a preset lies over the one of its own name (`itself`)."""
     return laid_over(below(raw, path, {**itself, **value}), value) if isinstance(value, dict) else value
 
 
 def _preset_settings() -> dict[Path, list[str]]:
-    """Where presets stand -> the settings by which members name one: ("rl", "methods") -> ["method"]."""
+    """Returns where presets stand -> the settings by which members name one: `("rl", "methods")` ->
+    `["method"]`.
+    """
     settings: dict[Path, list[str]] = {}
     for family in families():
         for setting, sections in family.presets.items():
