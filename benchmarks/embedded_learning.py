@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from flows.graph.params_file import read_yaml  # noqa: E402
 from flows.graph.presets import with_presets  # noqa: E402
+from flows.graph.sections import with_members_laid  # noqa: E402
 from pipelines.quiet import quiet  # noqa: E402
 
 quiet(offline=True)
@@ -64,6 +65,7 @@ def run_stage(
 
 def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float]:
     """Run the wanted stages of the default graph in the current folder; returns seconds by stage."""
+    params = with_members_laid(params)
     corpus, seconds = "exam", {}
     identity = {"identity.seed": params["identity"]["seed"]}
     records = f"data/{corpus}/records"
@@ -73,7 +75,7 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
             seconds[name] = run_stage(name, identity | sections, inputs, outs, params["execution"])
 
     def own(kind: str, name: str) -> dict[str, Any]:
-        return {f"{kind}.common": params[kind]["common"], f"{kind}.runs.{name}": params[kind]["runs"][name]}
+        return {f"{kind}.runs.{name}": params[kind]["runs"][name]}
 
     raw = params["corpus"][corpus]["raw"]
     go(
@@ -94,10 +96,9 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
         for name, run in params["rl"]["runs"].items()
         if run["data"] == corpus and run["judge"] == "none"
     }
-    for method, run in runs.items():
+    for method in runs:
         outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
-        preset = {f"rl.methods.{run['method']}": params["rl"]["methods"][run["method"]]}
-        go(f"rl@{method}", own("rl", method) | preset, ["models/sft/model", records], outs)
+        go(f"rl@{method}", own("rl", method), ["models/sft/model", records], outs)
     for name, run in params["evaluate"]["runs"].items():
         inputs, outs = (
             [f"models/{run['model']}/model", records],

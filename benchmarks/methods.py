@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.embedded_learning import override, pipeline, run_stage  # noqa: E402
 from flows.graph.params_file import read_yaml  # noqa: E402
 from flows.graph.presets import with_presets  # noqa: E402
+from flows.graph.sections import with_members_laid  # noqa: E402
 
 # Student, by number of seeds
 T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -60,28 +61,29 @@ def train(folder: Path, seed: int, label: str, method: str, params: dict[str, An
     records = f"data/{corpus}/records"
     common = {"identity.seed": seed}
     run = {"method": method, "start": "sft", "data": corpus, "judge": "none"}
-    own = params["rl"]["methods"][method] | {
-        "token_budget": tokens,
-        "iterations": 100_000,
-        "validation_every": 0,
-    }
+    run |= {"token_budget": tokens, "iterations": 100_000, "validation_every": 0}
+    evaluation = {method: {"model": method, "data": corpus}}
+    params = with_members_laid(
+        params
+        | {
+            "rl": params["rl"] | {"runs": {method: run}},
+            "evaluate": params["evaluate"] | {"runs": evaluation},
+        }
+    )
     outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
     execution = params["execution"] | {"checkpoint_period_s": 1e9}
     started = time.monotonic()
     run_stage(
         f"rl@{method}",
-        common | {"rl.common": params["rl"]["common"], f"rl.methods.{method}": own, f"rl.runs.{method}": run},
+        common | {f"rl.runs.{method}": params["rl"]["runs"][method]},
         ["models/sft/model", records],
         outs,
         execution,
     )
     seconds = time.monotonic() - started
     outs = [f"metrics/evaluate/{method}.json", f"samples/{method}.jsonl"]
-    evaluation = common | {
-        "evaluate.common": params["evaluate"]["common"],
-        f"evaluate.runs.{method}": {"model": method, "data": corpus},
-    }
-    run_stage(f"evaluate@{method}", evaluation, [f"models/{method}/model", records], outs, execution)
+    settings = common | {f"evaluate.runs.{method}": params["evaluate"]["runs"][method]}
+    run_stage(f"evaluate@{method}", settings, [f"models/{method}/model", records], outs, execution)
     rows = [json.loads(line) for line in Path(f"curves/{method}.jsonl").read_text("utf-8").splitlines()]
     summary = {"label": label, "method": method, "seed": seed, "seconds": seconds} | facts(rows)
     summary |= {"evaluation": json.loads(Path(outs[0]).read_text("utf-8"))}
@@ -187,7 +189,7 @@ def main() -> None:
         else:
             train(folder / f"seed-{seed}", int(seed), label, method, params, options.tokens)
         return
-    methods = options.methods or list(params["rl"]["methods"])
+    methods = options.methods or list(params["rl"]["presets"])
     named, _, label = (options.label or "").partition(":")
     labels = {method: label if method == named else method for method in methods}
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.embedded_learning import ROOT, run_stage
 from flows.graph.fill import filled
+from flows.graph.sections import with_members_laid
 
 HOLE = re.compile(r"\$\{([^}]+)\}")
 SKIPPED = ("code", "report")  # they look at the whole repository
@@ -43,7 +44,8 @@ class Graph:
         import yaml
 
         lock = declaration.parent / "source.lock.json"  # what comes from outside has a stage each
-        self.params = filled(params, declaration.parent) | {
+        # laid over what they share, so that presets and `common` say nothing more
+        self.params = with_members_laid(filled(params, declaration.parent)) | {
             "taken": json.loads(lock.read_text("utf-8")).get("taken", {}) if lock.exists() else {}
         }
         entries = yaml.safe_load(declaration.read_text("utf-8"))["stages"]
@@ -119,19 +121,17 @@ class Graph:
         outs = [fill(one) for one in entry["outs"] if not one.endswith("/lineage.json")]
         return Declared(
             name,
-            {one: self._value(one) for one in sections},
+            {section: value for section in sections if (value := _at(self.params, section)) is not None},
             tuple(map(fill, entry.get("deps", ()))),
             tuple(outs),
         )
 
     def _members(self, hole: str) -> Any:
-        return self._value(hole.strip("${}"))
-
-    def _value(self, dotted: str) -> Any:
-        return _at(self.params, dotted)
+        return _at(self.params, hole.strip("${}"))
 
 
 def _at(value: Any, dotted: str) -> Any:
+    """The value at a dotted key; None where there is none."""
     for part in dotted.split("."):
-        value = value[part]
+        value = value.get(part) if isinstance(value, dict) else None
     return value

@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.embedded_learning import override, run_stage  # noqa: E402
 from flows.graph.params_file import read_yaml  # noqa: E402
 from flows.graph.presets import with_presets  # noqa: E402
+from flows.graph.sections import with_members_laid  # noqa: E402
 from pipelines.settings import laid_over  # noqa: E402
 
 SET = ["data/rlvr/records"]
@@ -46,6 +47,7 @@ def extended(params: dict[str, Any]) -> dict[str, Any]:
 
 def pipeline(params: dict[str, Any]) -> dict[str, float]:
     """Run what is not there yet in the current folder; seconds by stage."""
+    params = with_members_laid(params)
     identity, seconds = {"identity.seed": params["identity"]["seed"]}, {}
 
     def go(name: str, sections: dict[str, Any], inputs: list[str], outs: list[str]) -> None:
@@ -53,10 +55,7 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
             seconds[name] = run_stage(name, identity | sections, inputs, outs, params["execution"])
 
     def of_runs(section: str, run: str) -> dict[str, Any]:
-        return {
-            f"{section}.common": params[section]["common"],
-            f"{section}.runs.{run}": params[section]["runs"][run],
-        }
+        return {f"{section}.runs.{run}": params[section]["runs"][run]}
 
     def model(name: str) -> list[str]:
         return [f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json"]
@@ -96,13 +95,7 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
             f"models/{own['judge']}/gate",
             *SET,
         ]
-        preset = f"rl.methods.{own['method']}"
-        sections = {
-            "rl.common": params["rl"]["common"],
-            preset: params["rl"]["methods"][own["method"]],
-            f"rl.runs.{name}": own,
-        }
-        go(f"rl@{name}", sections, inputs, model(name))
+        go(f"rl@{name}", {f"rl.runs.{name}": own}, inputs, model(name))
     for name in MODELS:
         outs = [f"metrics/evaluate/{name}.json", f"samples/{name}.jsonl"]
         go(f"evaluate@{name}", of_runs("evaluate", name), [f"models/{name}/model", *SET], outs)

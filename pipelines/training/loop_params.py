@@ -59,7 +59,7 @@ class ReferenceParams(Settings):
 
 
 class PolicyOptimiser(OptimiserParams):
-    """The rate of spo.md 6.1 and entropy.md 1.7, for models of billions of parameters."""
+    """The rate of spo.md 7 and entropy.md 1.7, for models of billions of parameters."""
 
     learning_rate: float = Field(1e-6, gt=0, le=1, description="peak rate of AdamW")
 

@@ -130,7 +130,7 @@ def test_a_path_is_for_links_in_markdown():
 
 def test_the_index_names_every_preset_and_modules_that_are_there():
     index = (METHODS / "index.md").read_text(encoding="utf-8")
-    presets = set(yaml.safe_load((ROOT / "presets.yaml").read_text())["rl"]["methods"])
+    presets = set(yaml.safe_load((ROOT / "presets.yaml").read_text())["rl"]["presets"])
     assert presets == set(re.findall(r"^\| `(\w+)` \|", index.partition("## Other sections")[0], re.M))
     modules = set(
         re.findall(

@@ -32,8 +32,7 @@ rl:
   runs:
     grpo: {method: grpo, start: dpo, data: words}
     ppo: {method: ppo_reward_model, start: grpo, data: words, judge: judge, checker: math_answer}
-  common: {reward: math_answer}
-evaluate: {runs: {ppo: {model: ppo, data: words, reward: math_answer}}}
+evaluate: {runs: {ppo: {model: ppo, data: words}}}
 """
 SMALL = """\
 # Sizes for seconds. A model that has hardly learnt seldom ends an answer, so that a cut one may win.

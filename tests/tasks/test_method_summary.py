@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def test_presets_in_words():
-    presets = load(ROOT).rl.methods
+    presets = load(ROOT).rl.presets
     words = {name: in_words(settings) for name, settings in presets.items()}
     assert len({tuple(row.values()) for row in words.values()}) == len(presets)  # no two presets read alike
     assert all(row["sampler"].startswith(presets[name].sampler.kind) for name, row in words.items())

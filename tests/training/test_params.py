@@ -53,10 +53,11 @@ def test_the_modules_of_a_method_are_known_from_its_values():
     } <= named
 
 
-def test_supervised_needs_one_length():
-    for settings in ({}, {"steps": 1, "epochs": 1.0}):
-        with pytest.raises(ValidationError, match="either steps or epochs"):
-            SupervisedParams.model_validate(settings)
+def test_supervised_has_one_length():
+    with pytest.raises(ValidationError, match="either steps or epochs"):
+        SupervisedParams.model_validate({"steps": 1, "epochs": 1.0})
+    lengths = [SupervisedParams.model_validate(given) for given in ({}, {"steps": 3}, {"epochs": 0.5})]
+    assert [(length.steps, length.epochs) for length in lengths] == [(None, 1), (3, None), (None, 0.5)]
 
 
 def test_evaluation_always_samples():
