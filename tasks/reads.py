@@ -29,6 +29,9 @@ from tasks.code_files import PACKAGES, UNKEYED, module_name, source_file
 VARIABLE = "WHETSTONE_READS"  # for child processes: the file that says what may be read
 # in the work directory: what any process of the stage should not have read, a line each
 VIOLATIONS = "undeclared_reads.txt"
+KERNELS = (
+    ".whetstone/numba"  # compiled kernels: beside the code may be no place to write, and they are no code
+)
 _SAFETENSORS = "/safetensors/__init__.py"
 _READ_WRITE = os.O_WRONLY | os.O_RDWR
 _FRESH = os.O_TRUNC | os.O_EXCL

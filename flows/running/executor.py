@@ -31,6 +31,7 @@ from flows.workspace import STATE, read_json, write_json
 from pipelines.quiet import DEFAULTS
 from tasks.execution_params import ExecutionParams
 from tasks.publish import DONE, published
+from tasks.reads import KERNELS
 from tasks.stage import Spec
 
 _TIMES = threading.Lock()
@@ -200,8 +201,7 @@ def _command(
     )
     base = {
         **DEFAULTS,
-        # compiled kernels: beside the code may be no place to write
-        "NUMBA_CACHE_DIR": str(root / STATE / "numba"),
+        "NUMBA_CACHE_DIR": str(root / KERNELS),
         **os.environ,
         **proxies.set_aside_variables(),
         **env,

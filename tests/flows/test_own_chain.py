@@ -94,6 +94,16 @@ def test_a_chain_on_own_data_in_25_lines_and_a_run_beside_it(project: Project):
     assert json.loads(status.stdout) == {}, status.stdout
 
 
+def test_repro_by_hand_samples_again_with_kernels_that_were_compiled_before(project: Project):
+    """The kernels' cache is no code: what the first of two stages wrote the second may read."""
+    before = (project.folder / "samples/ppo.jsonl").read_bytes()
+    for _ in range(2):
+        done = project.dvc("repro", "-f", "-s", "evaluate@ppo")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (project.folder / "samples/ppo.jsonl").read_bytes() == before
+    assert not list(project.folder.glob("pipelines/**/*.nbi"))
+
+
 def test_two_base_models_and_a_second_sft_rerun_nothing_else(project: Project):
     """A second architecture on the same data, and SFT again after DPO, on the chosen answers of the pairs."""
     before = (project.folder / "params.yaml").read_text()
