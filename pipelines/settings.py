@@ -344,6 +344,12 @@ def _marks(annotation: Any) -> Iterator[Any]:
 ALTERNATIVES = (("architecture", "pretrained"), ("steps", "epochs"))
 
 
+def is_options_of(below: Any, value: Any) -> bool:
+    """Returns whether `value` holds options without a kind of the choice that `below` names by its name."""
+    named = isinstance(below, str) and below.isidentifier()
+    return named and isinstance(value, Mapping) and "kind" not in value
+
+
 def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     """`top` over `base`, mapping by mapping; a choice of another `kind` replaces the one below it whole, and
     of `ALTERNATIVES` the one that `top` gives holds.
@@ -354,8 +360,8 @@ def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]
             merged |= dict.fromkeys((key for key in group if key in base and key not in top), None)
     for key, value in top.items():
         below = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(below, str) and "kind" not in value:
-            below = {"kind": below}  # a choice by its bare name
+        if is_options_of(below, value):
+            below = {"kind": below}
         if (
             isinstance(value, Mapping)
             and isinstance(below, Mapping)

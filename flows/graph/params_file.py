@@ -136,10 +136,32 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def part_aliases(node: Any, visited: set[int] | None = None) -> None:
+    """Replace every YAML alias (`*name`) by a copy, so that what is laid over one, or set in it, does not
+    change the others.
+    """
+    visited = set() if visited is None else visited
+    for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
+        if not isinstance(value, (dict, list)):
+            continue
+        if id(value) in visited:
+            node[key] = _copied(value)
+        else:
+            visited.add(id(value))
+            part_aliases(value, visited)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return CommentedMap((key, _copied(item)) for key, item in value.items())
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
 def set_value(document: Any, dotted: str, text: str) -> None:
     """Set `rl.common.optimiser.learning_rate` to `1e-4`, parsed as YAML. A new key, and the mappings that
     contain it, may be created below an existing section; the check of the file comes later.
     """
+    part_aliases(document)
     *parents, last = dotted.split(".")
     if not all((*parents, last)):
         raise ParamsError([f"-S {dotted}={text}: KEY=VALUE is expected, for example -S sft.common.steps=500"])

@@ -24,6 +24,30 @@ MOVED = {
     ("", "rlvr"): "its runs are runs of rl now",
 }
 
+# names of TRL and transformers -> what stands for them here
+ELSEWHERE = {
+    "lr": "optimiser.learning_rate",
+    "learning_rate": "optimiser.learning_rate",
+    "weight_decay": "optimiser.weight_decay",
+    "max_grad_norm": "optimiser.grad_clip",
+    "warmup_ratio": "schedule.warmup",
+    "lr_scheduler_type": "schedule.decay",
+    "max_steps": "steps",
+    "num_train_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size, of all processes together",
+    "gradient_accumulation_steps": "batch_size; execution.micro_batch_tokens says what is computed at once",
+    "num_generations": "sampler.samples",
+    "max_completion_length": "sampling.max_new_tokens",
+    "max_new_tokens": "sampling.max_new_tokens",
+    "temperature": "sampling.temperature",
+    "max_length": "max_tokens",
+    "max_prompt_length": "max_prompt_tokens of the set of questions or pairs",
+    "beta": "loss.beta in dpo, kl.coef in rl",
+    "epsilon_high": "objective.high",
+    "reward_funcs": "reward",
+    "peft_config": "adapter",
+}
+
 
 def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str]:
     """Returns (the key's path in the file, what is wrong with it) for one pydantic error of the record
@@ -33,6 +57,8 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
     if item["type"] == "extra_forbidden":
         if hint := MOVED.get((path[0], path[-1])) or MOVED.get(("", path[0])):
             return path, f"unknown: {hint}"
+        if hint := ELSEWHERE.get(path[-1]):
+            return path, f"unknown: here it is {hint}"
         close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
         return (
             path,

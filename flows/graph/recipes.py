@@ -36,6 +36,7 @@ from flows.graph.params_file import (
     document_of,
     load_with_comments,
     parse,
+    part_aliases,
     plain,
     read_text,
     read_yaml,
@@ -44,7 +45,7 @@ from flows.graph.params_file import (
     write_text,
 )
 from flows.graph.references import Graph
-from pipelines.settings import laid_over
+from pipelines.settings import is_options_of, laid_over
 
 FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"
@@ -232,16 +233,28 @@ def _lay(root: Path, name: str, base: str) -> tuple[Any, list[str]]:
         if part != DEFAULT:
             overlay = load_with_comments(root / FOLDER / f"{part}.yaml")
             overlay.pop(EXTENDS, None)
-            _part_aliases(overlay, set())
+            part_aliases(overlay)
             _overlay(document, overlay)
     for family in families(root):
         # of a stage of the user's own, of which the recipe says nothing
-        if family.from_params and at(document, family.over) is None:
+        if family.from_params and _is_absent(document, family.over):
             _put(document, Change(family.over, ABSENT, CommentedMap()))
     # with the default itself nothing is left to bring: what is not there was taken out
     supplied = [] if DEFAULT in parts else _supply(document, base, root)
     fill(document, root)
     return document, supplied
+
+
+def _is_absent(document: Any, path: tuple[str, ...]) -> bool:
+    """Returns whether nothing stands at a path; what stands there or on the way and is no mapping is left for
+    the check to refuse.
+    """
+    for part in path:
+        if not isinstance(document, dict):
+            return False
+        if (document := document.get(part)) is None:
+            return True
+    return False
 
 
 def _supply(document: Any, base: str, root: Path) -> list[str]:
@@ -267,24 +280,32 @@ def _supply(document: Any, base: str, root: Path) -> list[str]:
 
 def _supply_member(document: Any, commented: Any, default: Any, place: tuple[str, ...], root: Path) -> None:
     """Put in one of the default's members with what it shares there with others: shared again where the
-    recipe says nothing of the section, written into the member where the recipe has members of its own.
+    recipe says nothing of the section, written into the member where the recipe has members or shared
+    settings of its own, which must not reach it.
     """
     *members, _ = place
-    member, shared = at(commented, place), _shared(default, place, root)
     layers = [resolved(layer, at(default, place)) for layer in overlays(root).get(tuple(members), ())]
+    own = [
+        value
+        for layer in layers
+        if (value := plain(at(document, layer) or {})) and value != plain(at(commented, layer) or {})
+    ]
+    shared = [path for path in _shared(default, place, root) if not at(document, path)]
+    member = at(commented, place)
+    if own or (at(document, members) and any(path in layers for path in shared)):
+        values = (plain(at(commented, layer) or {}) for layer in [*layers, place])
+        member = CommentedMap(functools.reduce(laid_over, values))
+        settings = (
+            check(default, PARAMS, root).section(".".join(place)).model_dump(mode="json") if own else {}
+        )
+        member.update({key: settings[key] for value in own for key in value if key in settings})
+        shared = [path for path in shared if path not in layers]
     for path in shared:
-        below, said = at(commented, path), at(document, path)
-        if plain(said or {}) == plain(below):
-            continue
-        if path in layers and (said or at(document, members)):
-            values = (plain(at(commented, layer) or {}) for layer in [*layers, place])
-            member = CommentedMap(functools.reduce(laid_over, values))
-        elif not said:
-            holder = at(document, path[:-1])
-            if isinstance(holder, CommentedMap):
-                holder.insert(0, path[-1], below)  # before the members
-            else:
-                _put(document, Change(path, ABSENT, below))
+        holder, value = at(document, path[:-1]), at(commented, path)
+        if isinstance(holder, CommentedMap):
+            holder.insert(0, path[-1], value)  # before the members
+        else:
+            _put(document, Change(path, ABSENT, value))
     _put(document, Change(place, ABSENT, member))
 
 
@@ -302,26 +323,6 @@ def _shared(default: Any, place: tuple[str, ...], root: Path) -> list[tuple[str,
         for path in dict.fromkeys(paths)
         if path[0] not in KEPT and path[: len(members)] != tuple(members) and at(default, path)
     ]
-
-
-def _part_aliases(node: Any, visited: set[int]) -> None:
-    """Replace every YAML alias (`*name`) by a copy, so that a later recipe laid over one does not change the
-    others.
-    """
-    for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
-        if not isinstance(value, (dict, list)):
-            continue
-        if id(value) in visited:
-            node[key] = _copied(value)
-        else:
-            visited.add(id(value))
-            _part_aliases(value, visited)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return CommentedMap((key, _copied(item)) for key, item in value.items())
-    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _empty(document: Any, root: Path) -> None:
@@ -429,6 +430,8 @@ def _overlay(target: Any, overlay: Any) -> None:
     """Merge deeply: null removes a key; lists, values and choices of another kind are replaced as a whole."""
     for key, value in overlay.items():
         below = target.get(key)
+        if is_options_of(below, value):
+            below = target[key] = CommentedMap(kind=below)
         if (
             isinstance(value, dict)
             and isinstance(below, dict)

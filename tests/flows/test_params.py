@@ -526,6 +526,41 @@ def test_a_pretrained_folder_that_is_missing_is_told_by_the_plan(graph: Project)
     assert "set execution.offline to false" in said
 
 
+def test_a_setting_of_one_alias_leaves_the_other(tmp_path: Path):
+    path = tmp_path / PARAMS
+    path.write_text("sft:\n  runs:\n    a: {optimiser: &o {learning_rate: 0.001}}\n    b: {optimiser: *o}\n")
+    document = load_with_comments(path)
+    set_value(document, "sft.runs.b.optimiser.learning_rate", "0.5")
+    save_with_comments(path, document)
+    runs = read_yaml(path)["sft"]["runs"]
+    assert [run["optimiser"]["learning_rate"] for run in runs.values()] == [0.001, 0.5]
+
+
+def test_a_mapping_over_a_text_that_is_no_choice_replaces_it():
+    assert laid_over({"pretrained": "a/b"}, {"pretrained": {"path": "c"}}) == {"pretrained": {"path": "c"}}
+    assert laid_over({"objective": "clip"}, {"objective": {"low": 1}}) == {
+        "objective": {"kind": "clip", "low": 1}
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("rl.runs.grpo.num_generations", "sampler.samples"),
+        ("rl.common.lr", "optimiser.learning_rate"),
+        ("dpo.common.beta", "loss.beta in dpo"),
+        ("sft.runs.sft.num_train_epochs", "epochs"),
+    ],
+)
+def test_names_of_other_libraries_are_known(raw: dict[str, Any], key: str, hint: str):
+    *parents, last = key.split(".")
+    target = raw
+    for part in parents:
+        target = target[part]
+    target[last] = 1
+    assert any(f"{key}: unknown: here it is {hint}" in line for line in problems(raw))
+
+
 def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
     path = tmp_path / PARAMS
     path.write_text((ROOT / PARAMS).read_text())

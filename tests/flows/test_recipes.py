@@ -336,6 +336,45 @@ def test_a_run_of_the_default_comes_as_it_is_there(root: Path):
     assert (mine.epochs, mine.steps, mine.optimiser.learning_rate) == (3, None, 1e-5)
 
 
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ({"sft": {"common": {"batch_size": 8, "validation_every": 50}}}, "sft.runs.sft"),
+        ({"base": {"common": {"architecture": {"hidden_size": 48}}}}, "base.runs.base"),
+        ({"rl": {"common": {"iterations": 3, "objective": {"kind": "clip_cov"}}}}, "rl.runs.grpo"),
+        ({"rl": {"methods": {"ppo": {"whitening": {"how": "none"}}}}}, "rl.runs.ppo"),
+        ({"rl": {"common": {"reward": "math_answer"}}}, "rl.runs.grpo"),
+    ],
+)
+def test_what_a_recipe_shares_does_not_reach_a_run_of_the_default(root: Path, said: dict, place: str):
+    default = check(read_yaml(ROOT / PARAMS), PARAMS, ROOT)
+    runs = {name: {"model": name, "data": "exam"} for name in ("grpo", "ppo", "sft")}
+    (root / "recipes/beside.yaml").write_text(yaml.safe_dump({"evaluate": {"runs": runs}, **said}))
+    recipes.use(root, "beside")
+    assert check(read_yaml(root / PARAMS), PARAMS, root).section(place) == default.section(place)
+
+
+def test_options_of_a_choice_by_its_bare_name_keep_it_between_recipes(root: Path):
+    run = {"g": {"method": "grpo", "start": "sft", "data": "exam"}}
+    (root / "recipes/below.yaml").write_text(
+        yaml.safe_dump({"rl": {"common": {"objective": "clip_cov"}, "runs": run}})
+    )
+    (root / "recipes/above.yaml").write_text(
+        yaml.safe_dump({"extends": ["below"], "rl": {"common": {"objective": {"low": 0.3}}}})
+    )
+    recipes.use(root, "above")
+    objective = check(read_yaml(root / PARAMS), PARAMS, root).section("rl.runs.g").objective
+    assert (objective.kind, objective.low) == ("clip_cov", 0.3)
+
+
+@pytest.mark.parametrize("value", ["accuracy", [1]])
+@pytest.mark.parametrize("section", ["evaluate", "sft", "assess", "corpus"])
+def test_a_section_that_is_no_mapping_is_refused(root: Path, section: str, value: object):
+    (root / "recipes/odd.yaml").write_text(yaml.safe_dump({"extends": ["default"], section: value}))
+    with pytest.raises(ParamsError, match=section):
+        recipes.use(root, "odd")
+
+
 def test_recipes_compose(root: Path):
     (root / "recipes/mine.yaml").write_text(MINE)
     (root / "recipes/pairs.yaml").write_text(
