@@ -66,7 +66,7 @@ def _preferences(
     stage depends on them.
     """
     members = {key: tuple(value) for key, value in stage.spec.params.items() if isinstance(value, dict)}
-    shown = {read.baseline, *read.methods}
+    shown = set(read.curves)  # a baseline that is no run of sft has its curve here
     return preference_results.read(stages, stage.input("metrics"), stage.input("curves"), shown, members)
 
 

@@ -186,3 +186,16 @@ def test_a_damaged_file_names_the_stages_that_could_have_made_it(root: Path):
     path.write_text("[1]")
     with pytest.raises(ValueError, match=f"holds a list.*dpo@{path.stem} or .*rl@{path.stem}`"):
         sections(root)
+
+
+def test_a_baseline_that_is_no_run_of_sft_keeps_its_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GRPO that starts from DPO: the curves of both are shown."""
+    monkeypatch.chdir(tmp_path)
+    preference_files.write(tmp_path, theory=False)
+    params = report_results.write(tmp_path, models=("dpo", "grpo"), iterations=20)
+    params["rl.runs"]["grpo"]["start"] = "dpo"
+    drawn = report(tmp_path, params) / "plots"
+    legends = "".join(path.read_text("utf-8") for path in drawn.glob("*.svg"))
+    assert ">dpo<" in legends.replace(" ", "").replace("\n", "")
