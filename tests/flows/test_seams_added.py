@@ -83,9 +83,9 @@ SETTINGS = {
     "corpus": {
         "exam": {
             "sources": {
-                "a": {"reader": "added_read", "files": {"train": "a"}},
-                "b": {"reader": "code", "layout": "added_convert", "splits": {"train": "a"}},
-                "c": {"reader": "dialogues", "layout": "added_preference", "splits": {"train": "a"}},
+                "a": {"reader": "added_read", "files": {"train": "lexicon.jsonl"}},
+                "b": {"reader": "code", "layout": "added_convert", "splits": {"train": "lexicon.jsonl"}},
+                "c": {"reader": "dialogues", "layout": "added_preference", "splits": {"train": "lexicon.jsonl"}},
             }
         }
     },

@@ -35,6 +35,7 @@ def settings(hub: str, package: str) -> dict[str, object]:
                 "splits": {"heldout": "held.jsonl"},
             },
         },
+        "sft.runs.sft.data": "rlvr",  # these rows demonstrate nothing
         "base.runs.base.tokenizer": {"kind": "char", "alphabet": "bytes"},
         "corpus.exam.validation_share": 0,
         "execution.offline": False,

@@ -96,6 +96,7 @@ def with_data(**source) -> Params:
     raw = parse((ROOT / "params.yaml").read_text())
     table = {"reader": "table", "splits": {"rl": "train", "validation": "test", "heldout": "test"}, **source}
     raw["corpus"]["exam"]["sources"] = {"rows": table}
+    raw["sft"]["runs"]["sft"]["data"] = "rlvr"  # these rows demonstrate nothing
     return check(raw)
 
 
