@@ -326,7 +326,7 @@ def _shared(default: Any, place: tuple[str, ...], root: Path) -> list[tuple[str,
 
 
 def _empty(document: Any, root: Path) -> None:
-    """Remove the members that dvc.yaml makes stages of; what they share stays."""
+    """Empty every section but those of `KEPT`: the members of dvc.yaml's stages, and what they share."""
     for section in document:
         if section not in KEPT:
             document[section] = _section()
