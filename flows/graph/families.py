@@ -15,7 +15,9 @@ stands in the stage's `meta`, which DVC keeps and never looks at:
 - `report: matches`: the part of the report that shows its metrics; `lists: stages`: the stage that makes the
   report, which is told of all these;
 - `defaults: {reward: "corpus.${item.data}.reward"}`: values elsewhere in params.yaml that a member's settings
-  have for default;
+  have for default, at any depth (`sampling.max_new_tokens`); `{source.reward: {of: "corpus.…", where:
+  {source.kind: sampled}}}` where the member says that; a setting that all members share (`assess.settings.…`)
+  has the largest of theirs (`sections.py`);
 - `settings: [sft.common, "sft.runs.${key}"]`: sections of params.yaml that count by their values as resolved,
   those first that others are laid over (flows/graph/codelock.py).
 
@@ -41,6 +43,23 @@ PLACEHOLDER = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _MEMBER = re.compile(r"\.\$\{\s*(key|item(\.\w+)?)\s*\}$")  # at the end of a section that is a member's own
 _PRESET = re.compile(r"([\w.]+)\.\$\{\s*item\.(\w+)\s*\}")  # a section whose member a setting names
 _SHOWN = ("metrics/", "curves/")  # folders of what the report shows
+
+
+@dataclass(frozen=True)
+class Default:
+    """A setting whose default is the value at `place` in params.yaml, a template: of `reward` it is
+    `corpus.${item.data}.reward`. It counts for members that say all of `where` (setting -> value).
+    """
+
+    setting: tuple[str, ...]
+    place: str
+    where: Mapping[str, Any]
+
+
+def _default(setting: str, said: Any) -> Default:
+    of = said if isinstance(said, dict) else {"of": said}
+    where = of.get("where")
+    return Default(tuple(setting.split(".")), str(of.get("of")), where if isinstance(where, dict) else {})
 
 
 @dataclass(frozen=True)
@@ -99,12 +118,12 @@ class Family:
         return self.presets.get(self.named, [])
 
     @property
-    def defaults(self) -> dict[str, str]:
-        """A setting of a member -> the value elsewhere in params.yaml that is its default, as a template:
-        `{"reward": "corpus.${item.data}.reward"}`.
-        """
+    def defaults(self) -> tuple[Default, ...]:
+        """The settings that have a value elsewhere in params.yaml for default."""
         said = self.meta.get("defaults")
-        return {str(key): str(place) for key, place in said.items()} if isinstance(said, dict) else {}
+        return (
+            tuple(_default(str(key), value) for key, value in said.items()) if isinstance(said, dict) else ()
+        )
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -241,9 +260,9 @@ def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]
     return found
 
 
-def defaults(root: Path | None = None) -> dict[tuple[str, ...], dict[str, str]]:
-    """Returns where members stand -> a setting of theirs -> the value elsewhere that is its default, as a
-    template: `("rl", "runs")` -> `{"reward": "corpus.${item.data}.reward"}`.
+def defaults(root: Path | None = None) -> dict[tuple[str, ...], tuple[Default, ...]]:
+    """Returns where members stand -> the defaults of their settings that stand elsewhere; those of settings
+    that members share begin with the section's name (`assess.settings.sampling.max_new_tokens`).
     """
     return {family.over: family.defaults for family in families(root) if family.over and family.defaults}
 

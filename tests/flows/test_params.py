@@ -490,6 +490,59 @@ def test_what_a_set_says_of_itself_is_the_default_of_what_uses_it(raw: dict[str,
     assert (pairs.max_answer_tokens, pairs.max_tokens, pairs.validation_share) == (40, 104, 0.1)
 
 
+def test_a_response_may_be_as_long_as_its_set_allows(raw: dict[str, Any]):
+    """Where nothing is said: of what a run samples, of pairs, of an exploring policy, of assessed models."""
+    for holder in (raw["rl"]["common"], raw["evaluate"]["common"], raw["rl"]["methods"]["rloo_verifier"]):
+        del holder["sampling"]
+    for run in raw["evaluate"]["runs"].values():
+        run.pop("sampling", None)
+    raw["corpus"]["exam"]["max_response_tokens"], raw["corpus"]["rlvr"]["max_response_tokens"] = 33, 44
+    raw["corpus"]["rlvr"]["reward"] = "containment"
+    pairs = raw["preferences"]["exam_pairs"]["source"]
+    pairs["sampling"] = {"top_k": 0}
+    raw["judgements"]["explored"]["source"]["policy"] |= {"sampling": {"temperature": 0.9}}
+    del raw["judgements"]["explored"]["source"]["policy"]["reward"]
+    raw["assess"]["settings"]["sampling"] = {"temperature": 0.7}
+    raw["rl"]["methods"]["rloo_verifier"]["checker"] = "containment"
+    for name in ("rlvr_start", "rlvr_rule"):
+        raw["evaluate"]["runs"][name].pop("reward", None)
+    params = check(raw)
+
+    def length(section: str) -> int:
+        return int(params.section(section).sampling.max_new_tokens)
+
+    assert (length("rl.runs.grpo"), length("rl.runs.rlvr_rule")) == (33, 44)
+    assert (length("evaluate.runs.grpo"), length("evaluate.runs.rlvr_rule")) == (33, 44)
+    drawn = params.section("preferences.exam_pairs").source.sampling
+    assert (drawn.max_new_tokens, drawn.top_k) == (33, 0)
+    policy = params.section("judgements.explored").source.policy
+    assert (policy.sampling.max_new_tokens, policy.reward.kind) == (44, "containment")
+    assert length("assess.settings") == 33
+    raw["assess"]["models"]["rlvr_start"] = {
+        "reference": "rlvr_start",
+        "prompts": "rlvr",
+        "data": "exam_pairs",
+    }
+    raw["assess"]["graders"]["checker"] = None
+    assert check(raw).section("assess.settings").sampling.max_new_tokens == 44  # none is cut short
+    raw["rl"]["runs"]["grpo"]["sampling"] = {"max_new_tokens": 9}
+    assert check(raw).section("rl.runs.grpo").sampling.max_new_tokens == 9
+
+
+def test_samples_are_judged_by_the_sets_own_checker(raw: dict[str, Any]):
+    raw["corpus"]["exam"]["reward"] = "math_answer"
+    raw["rl"]["methods"]["ppo_reward_model"]["checker"] = raw["assess"]["graders"]["checker"] = "math_answer"
+    raw["preferences"]["elsewhere"] = {
+        "origin": "raw/samples",
+        "data": "exam",
+        "source": {"kind": "sampled", "file": "a.jsonl"},
+    }
+    params = check(raw)
+    assert params.section("preferences.exam_pairs").source.reward.kind == "math_answer"
+    assert params.section("preferences.round_1").source.reward.kind == "reward_model"  # says its own
+    assert params.section("preferences.elsewhere").source.reward.kind == "final_answer"  # nothing is judged
+
+
 def test_options_of_the_choice_that_stands_below_need_no_kind(raw: dict[str, Any]):
     raw["rl"]["common"]["objective"] = {"high": 0.3}
     raw["rl"]["runs"] = {
