@@ -17,6 +17,8 @@ from tasks.base_params import BaseRun
 from tasks.sources import opener
 from tasks.stage import Stage
 
+CHAT_TEMPLATE = "chat_template.jinja"  # where transformers saves it
+
 
 def run(stage: Stage) -> None:
     """Write models/<run>/model."""
@@ -31,7 +33,18 @@ def run(stage: Stage) -> None:
         f"{type(model).__name__}: {count:,} parameters, vocabulary {tokens.vocab_size}, context "
         f"{policy.context_size(model)}"
     )
+    if sentence := _template_sentence(settings, tokens, _folder(stage)):
+        stage.notice(sentence)
     policy.save(model, tokens, stage.out(f"models/{stage.item}/model"))
+
+
+def _template_sentence(settings: BaseRun, tokens: Tokens, folder: Path) -> str:
+    """Returns what happens with the chat template that a tokenizer brings; empty where it brings none."""
+    if settings.template is None and tokens.chat is not None:
+        return "template: the tokenizer's own chat template; template: {chat: false} leaves it out"
+    if settings.published_tokenizer and tokens.chat is None and (folder / CHAT_TEMPLATE).exists():
+        return "template: written out; the tokenizer's own chat template is used with template: {chat: true}"
+    return ""
 
 
 def _tokens(stage: Stage, settings: BaseRun) -> Tokens:

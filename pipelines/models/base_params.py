@@ -70,8 +70,10 @@ class BaseParams(Settings):
         description="trained on the run's data, or a published one; null: a pretrained model's own, and for "
         "one from scratch {kind: bpe, vocab_size: 1024, alphabet: bytes}",
     )
-    template: TemplateParams = Field(
-        TemplateParams(), description="how a question becomes the text that the model reads"
+    template: TemplateParams | None = Field(
+        None,
+        description="how a question becomes the text that the model reads; null: by the chat template that a "
+        "pretrained model's tokenizer brings, else as `{}` says",
     )
     resize_embeddings: bool = Field(
         False, description="grow a pretrained model's embeddings when the tokenizer holds more ids"
@@ -88,6 +90,14 @@ class BaseParams(Settings):
             return {**value, "tokenizer": FROM_SCRATCH}
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _template_from_scratch(cls, value: Any) -> Any:
+        """A model from scratch knows no chat template, whatever its tokenizer brings."""
+        if isinstance(value, Mapping) and value.get("pretrained") is None and value.get("template") is None:
+            return {**value, "template": {}}
+        return value
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.architecture is None) == (self.pretrained is None):
@@ -99,7 +109,8 @@ class BaseParams(Settings):
             raise ValueError(
                 "revision and resize_embeddings belong to pretrained; a model from scratch has neither"
             )
-        if self.template.chat and not self.template.jinja and not self.published_tokenizer:
+        chat = self.template is not None and self.template.chat and not self.template.jinja
+        if chat and not self.published_tokenizer:
             raise ValueError(
                 "template.chat needs a pretrained tokenizer, or a template of its own as template.jinja; or "
                 "set template.chat: false"

@@ -19,12 +19,16 @@ from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParam
 from pipelines.sources.opening import Opener
 
 
-def fetch(params: PretrainedTokenizer, template: TemplateParams, folder: Path, open_source: Opener) -> Tokens:
-    """Write the tokenizer of `params.id` with its contract into `folder`. SourceError names the way out when
-    it is not at hand.
+def fetch(
+    params: PretrainedTokenizer, template: TemplateParams | None, folder: Path, open_source: Opener
+) -> Tokens:
+    """Write the tokenizer of `params.id` with its contract into `folder`; a template of None is its own chat
+    template, where it brings one. SourceError names the way out when it is not at hand.
     """
     with open_source(params.id, "tokenizer", params.revision) as source:
-        return _write(load_tokenizer(source, use_fast=True), source.shown, params, template, folder)
+        loaded = load_tokenizer(source, use_fast=True)
+        chosen = template or TemplateParams(chat=bool(loaded.chat_template))
+        return _write(loaded, source.shown, params, chosen, folder)
 
 
 def _write(

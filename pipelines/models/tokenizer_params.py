@@ -4,7 +4,8 @@ tokenisation contract, which travels with every model folder.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -97,7 +98,7 @@ class TemplateParams(Settings):
         False,
         description=(
             "conversations are rendered by the tokenizer's own chat template; `prompt` is then the text of a "
-            "question's user turn"
+            "question's user turn, `{query}` where it is not said"
         ),
     )
     jinja: str | None = Field(
@@ -126,6 +127,13 @@ class TemplateParams(Settings):
     stop: tuple[str, ...] = Field(
         (), description="tokens, beside EOS and what ends a turn of the chat, that end a response"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _question_is_a_turn(cls, value: Any) -> Any:
+        """With chat a question is its turn as it is: the marks of the default prompt are no part of it."""
+        chat = isinstance(value, Mapping) and value.get("chat") is True and "prompt" not in value
+        return {**value, "prompt": "{query}"} if chat else value
 
     @model_validator(mode="after")
     def _places(self) -> TemplateParams:

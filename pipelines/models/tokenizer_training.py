@@ -35,13 +35,14 @@ PIECES = r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 def make_tokens(
     params: TokenizerParams,
-    template: TemplateParams,
+    template: TemplateParams | None,
     pairs: Iterable[tuple[str, str | None]],
     folder: Path,
     open_source: Opener = unrecorded,
 ) -> Tokens:
     """Write the tokenizer folder and tokens.json into `folder` and load them. `pairs`: training questions
-    with their demonstrations, if any; read only when a tokenizer is trained, and then possibly twice.
+    with their demonstrations, if any; read only when a tokenizer is trained, and then possibly twice. A
+    template of None is the chat template of a published tokenizer, where it brings one, else the default.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(params, PretrainedTokenizer):
@@ -49,6 +50,7 @@ def make_tokens(
         from pipelines.models.pretrained_tokenizer import fetch
 
         return fetch(params, template, folder, open_source)
+    template = template or TemplateParams()
     kept = [*pairs] if isinstance(pairs, Iterator) else pairs
     return _write_trained(_train(params, partial(_texts, template, kept)), template, folder)
 

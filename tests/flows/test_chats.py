@@ -33,7 +33,6 @@ SETTINGS = {
     "sft.runs": {"sft": {"start": "base", "data": "chats"}},
     "base.common.architecture": None,
     "base.common.pretrained": "raw/hub",
-    "base.common.template": {"prompt": "{query}", "chat": True},
     "preferences": {
         "likes": {
             "origin": "raw/likes.jsonl",
@@ -129,6 +128,11 @@ def test_turns_through_the_stages(project: Project):
     text = project.call("show", "corpus@chats", "--row", "3").stdout
     assert "<start_of_turn>model\n[[" in text
     assert "a response ends with <eos> (" in text
+    base = project.folder / ".whetstone/logs"
+    said = [
+        line for log in base.rglob("base@base*") if log.is_file() for line in log.read_text().splitlines()
+    ]
+    assert any("template: the tokenizer's own chat template" in line for line in said)
     shown = json.loads(project.call("show", "corpus@chats", "--file", "rl", "--json").stdout)
     assert shown["stop_tokens"] == ["<eos>", "<end_of_turn>"]
     (question,) = shown["sequences"]

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.models import policy
+from pipelines.models.base_params import BaseParams
 from pipelines.models.chat import NotExact
 from pipelines.models.chat_renderer import Refused, Renderer, TemplateFault
 from pipelines.models.conversation import BadConversation, Conversation, Turn
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import CharTokenizer, PretrainedTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
-from tests.models.chats import CHATML, KINDS, QWEN, take
+from tests.models.chats import CHATML, KINDS, QWEN, take, write_hub_folder
 from tests.tiny import make_tiny_model
 
 TEXTS = st.one_of(
@@ -340,6 +341,30 @@ def test_a_conversation_survives_json():
 
 
 # -- the contract --------------------------------------------------------------------------------------------
+
+
+def test_a_tokenizers_own_template_is_used_where_none_is_said(tmp_path):
+    """No `template` at all: its chat template where it brings one, else the default of one from scratch."""
+    kind = PretrainedTokenizer(kind="pretrained", id=str(write_hub_folder(tmp_path / "hub", KINDS["chatml"])))
+    said = make_tokens(kind, TemplateParams(chat=True), [], tmp_path / "said")
+    assert make_tokens(kind, None, [], tmp_path / "unsaid").digest == said.digest
+    assert said.chat is not None
+    assert TemplateParams(chat=True).prompt == "{query}"
+    assert make_tokens(kind, TemplateParams(), [], tmp_path / "off").chat is None
+    plain = write_hub_folder(tmp_path / "plain", KINDS["chatml"], "")
+    made = make_tokens(PretrainedTokenizer(kind="pretrained", id=str(plain)), None, [], tmp_path / "made")
+    assert made.chat is None
+    assert made.template.prompt("2+2?") == "<|user|>2+2?<|assistant|>"
+
+
+def test_only_a_pretrained_model_leaves_its_template_open():
+    assert BaseParams(pretrained="a/b").template is None
+    assert BaseParams(architecture={}).template == TemplateParams()
+    assert (
+        BaseParams(architecture={}, tokenizer={"kind": "pretrained", "id": "a/b"}).template
+        == TemplateParams()
+    )
+    assert BaseParams(pretrained="a/b", template={}).template == TemplateParams()
 
 
 def test_a_template_of_ones_own(tmp_path):
