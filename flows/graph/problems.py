@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from flows.graph.families import at, overlays, resolved
+from flows.graph.refused_options import RefusingChoice
 from pipelines.settings import Seam
 
 # (section, key) or ("", section) of earlier releases -> where it stands now
@@ -53,12 +54,16 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
     """Returns (the key's path in the file, what is wrong with it) for one pydantic error of the record
     `root`.
     """
-    path, known = _locate(raw, item["loc"], root)
+    path, known, field = _locate(raw, item["loc"], root)
     if item["type"] == "extra_forbidden":
         if hint := MOVED.get((path[0], path[-1])) or MOVED.get(("", path[0])):
             return path, f"unknown: {hint}"
         if hint := ELSEWHERE.get(path[-1]):
             return path, f"unknown: here it is {hint}"
+        if choice := RefusingChoice.of(raw, item["loc"], field):
+            if reason := choice.reason(path):
+                return path, reason
+            known = choice.known or known
         close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
         return (
             path,
@@ -73,14 +78,17 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
     return path, text if isinstance(value, (dict, list)) else f"{text} (found {value!r})"
 
 
-def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list[str], list[str]]:
-    """Returns the path in the file that a pydantic location means, and the keys that are known beside its
-    last part.
+def _locate(
+    raw: Any, loc: tuple[Any, ...], root: type[BaseModel]
+) -> tuple[list[str], list[str], FieldInfo | None]:
+    """Returns the path in the file that a pydantic location means, the keys that are known beside its last
+    part, and the field whose value holds them, where it is one.
 
     Pydantic's locations also contain the tags of unions, which the file does not have; and a key of a run or
     method may stand in what it is laid over.
     """
     kind: Any = root
+    field: FieldInfo | None = None
     data, path = raw, list[str]()
     # inside a member: the same place in what it is laid over, the uppermost first
     layers: list[tuple[list[str], Any]] = []
@@ -107,16 +115,16 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
             if str(part) in record.model_fields
         ]
         data = data[part] if isinstance(data, (dict, list)) else None
-        kind = _chosen(fields[0], data) if fields else _item(kind)
+        field = fields[0] if fields else None
+        kind = _chosen(field, data) if field else _item(kind)
         below = [
             ([*layer_path, str(part)], shared.get(str(part)))
             for layer_path, shared in layers
             if isinstance(shared, dict)
         ]
         layers = [(list(layer), at(raw, layer)) for layer in reversed(shared_by)] or below
-    return [*path, *(str(part) for part in loc[-1:])], [
-        name for record in _records(kind, data) for name in record.model_fields
-    ]
+    known = [name for record in _records(kind, data) for name in record.model_fields]
+    return [*path, *(str(part) for part in loc[-1:])], known, field
 
 
 def _chosen(field: FieldInfo, data: Any) -> Any:

@@ -139,6 +139,40 @@ def test_a_preset_without_a_stage_refuses_nothing_by_how_its_settings_go_togethe
     assert "rl.methods.ppo.epochs" in problems(raw)[0]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("rl.common.objective", {"high": 0.3}, "rl.common.objective.high: rl.methods.rloo_verifier refuses it: its objective is reinforce, and high belongs to clip, clip_cov, kl_cov; say it in rl.methods.NAME of those"),
+        ("rl.common.sampler", {"rollouts": 3}, "rl.common.sampler.rollouts: rl.methods.ppo refuses it: its sampler is flat, and rollouts belongs to chain; say it in rl.methods.NAME of those"),
+        ("rl.common.reward", {"form": "soft"}, "rl.common.reward.form: rl.methods.ppo refuses it: its reward is final_answer, and form belongs to chat_verifier, endpoint, verifier; say it in rl.methods.NAME of those"),
+        ("rl.runs.rlvr_rule.objective", {"high": 0.3}, "rl.runs.rlvr_rule.objective.high: unknown: objective is reinforce, and high belongs to clip, clip_cov, kl_cov"),
+        ("rl.common.objective", {"hihg": 0.3}, "rl.common.objective.hihg: unknown, did you mean high?"),
+    ],
+)  # fmt: skip
+def test_an_option_of_another_kind_says_who_refuses_it_and_where_it_belongs(
+    raw: dict[str, Any], key: str, value: dict[str, Any], said: str
+):
+    *above, last = key.split(".")
+    holder = raw
+    for part in above:
+        holder = holder[part]
+    holder[last] = value
+    assert f"params.yaml: {said}" in problems(raw)
+
+
+def test_who_refuses_what_runs_share_is_the_run_where_no_method_does(raw: dict[str, Any]):
+    raw["rl"]["methods"], raw["rl"]["common"]["objective"] = {}, {"high": 0.3}
+    raw["rl"]["runs"] = {"mine": ON | {"method": "rloo"}, "other": ON | {"method": "grpo"}}
+    for section in ("assess", "evaluate"):
+        raw[section]["runs" if section == "evaluate" else "models"] = {}
+    raw["wins"] = {}
+    refusal = (
+        "rl.runs.mine refuses it: its objective is reinforce, and high belongs to clip, clip_cov, kl_cov"
+    )
+    ways = "say it in rl.methods.NAME or rl.runs.NAME of those"
+    assert problems(raw) == [f"params.yaml: rl.common.objective.high: {refusal}; {ways}"]
+
+
 def test_an_unknown_key_without_a_neighbour_lists_the_known_ones(raw: dict[str, Any]):
     raw["identity"]["qqqq"] = 1
     assert problems(raw) == ["params.yaml: identity.qqqq: unknown; known here: environment, seed"]
@@ -748,3 +782,61 @@ def test_files_and_rows_that_a_set_lacks_are_told_before_anything_runs(
     with pytest.raises(ParamsError) as caught:
         recipes.use(tmp_path, "mine")
     assert any(said in line for line in caught.value.problems)
+
+
+LIKES = {"origin": "raw/mine", "data": "exam", "source": {"kind": "trl", "splits": {"train": "a.jsonl"}}}
+EXPLORE = {"kind": "explore", "policy": {"reward": "final_answer"}, "variants": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"preferences.likes.source.splits": {"train": ["a.jsonl", "b.jsonl"]}}, "preferences.likes.source.splits.train: raw/mine/b.jsonl is missing; raw/mine holds a.jsonl"),
+        ({"preferences.likes.source": {"kind": "sampled", "file": "b.jsonl"}}, "preferences.likes.source.file: raw/mine/b.jsonl is missing"),
+        ({"preferences.likes.source.splits": {"heldout": "a.jsonl"}}, "preferences.likes.source.splits: no split is named train"),
+        ({"preferences.likes.origin": "raw/mine/a.jsonl", "preferences.likes.source.splits": {"train": "b.jsonl"}}, "preferences.likes.origin: raw/mine/a.jsonl is a file, and source.splits.train names b.jsonl: write origin: raw/mine"),
+        ({"corpus.mine": {"raw": "raw/mine/a.jsonl", "sources": {"own": {"reader": "table", "splits": {"train": "b.jsonl"}}}}}, "corpus.mine.raw: raw/mine/a.jsonl is a file, and sources.own.splits.train names b.jsonl: write raw: raw/mine, the folder, or name a.jsonl there"),
+        ({"corpus.exam.sources": {"own": {"reader": "table", "splits": {"heldout": "a.jsonl"}}}}, "preferences.exam_pairs.data: no source has rows for rl"),
+        ({"corpus.exam.sources": {"own": {"reader": "table", "splits": {"rl": "a.jsonl"}}}}, "assess.models.dpo.prompts: no source has rows for heldout"),
+        ({"assess.graders.checker": "math_answer"}, "assess.models.dpo.prompts: corpus.exam.reward is final_answer, and assess.graders.checker is math_answer"),
+        ({"preferences.likes.validation_share": 0.0, "dpo.runs.mine": {"start": "sft", "data": "likes"}}, "dpo.runs.mine.validation_every: likes has no validation pairs"),
+        ({"preferences.likes.validation_share": 0.0, "reward_model.runs.mine": {"start": "sft", "data": "likes"}}, "reward_model.runs.mine.validation_every: likes has no validation pairs"),
+        ({"reward_model.runs.mine": {"start": "sft", "data": "round_1"}}, "reward_model.runs.mine.data: round_1 has no held-out pairs"),
+        ({"judgements.mine": {"origin": "models/sft/model", "data": "exam", "source": EXPLORE}}, "judgements.mine.data: corpus.exam puts no questions aside to explore"),
+        ({"judgements.mine": {"origin": "models/sft/model", "data": "exam", "source": EXPLORE}}, "judgements.mine.source.variants: corpus.exam has no variants of answers"),
+        ({"judgements.mine": {"origin": "raw/mine", "data": "exam", "source": {"kind": "published"}}}, "judgements.mine.origin: raw/mine is a folder"),
+    ],
+)  # fmt: skip
+def test_what_sets_of_pairs_and_judgements_lack_is_told_before_anything_runs(
+    raw: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    said: str,
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw/mine").mkdir(parents=True)
+    (tmp_path / "raw/mine/a.jsonl").write_text("")
+    raw["preferences"]["likes"] = copy.deepcopy(LIKES)
+    for key, value in changes.items():
+        *above, last = key.split(".")
+        holder = raw
+        for part in above:
+            holder = holder[part]
+        holder[last] = copy.deepcopy(value)
+    assert [line for line in problems(raw) if line.startswith(f"params.yaml: {said}")], problems(raw)
+
+
+def test_a_set_that_names_its_one_file_as_origin_and_rows_of_unknown_sides_are_let_pass(
+    raw: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text("")
+    raw["preferences"] |= {
+        "likes": copy.deepcopy(LIKES) | {"origin": "a.jsonl", "heldout_share": 0.1},
+        "judged": {"origin": "a.jsonl", "data": "exam", "source": {"kind": "sampled", "file": "a.jsonl"}},
+        "absent": copy.deepcopy(LIKES) | {"origin": "raw/nobody"},  # DVC may bring it; the plan tells it
+    }
+    for name in ("likes", "judged"):
+        raw["reward_model"]["runs"][f"on_{name}"] = {"start": "sft", "data": name}
+    check(raw)
