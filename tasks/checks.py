@@ -12,7 +12,8 @@ the stage's code: a changed check makes nothing stale.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.corpora.corpus_params import CorpusParams
@@ -20,6 +21,7 @@ from pipelines.corpora.raw.roles import missing_role_message, possible_files, ro
 from pipelines.settings import RULE
 
 Problem = tuple[str, str]  # key below the member, what is wrong with it
+SHOWN = 8  # files of a folder
 
 
 class File(Protocol):
@@ -65,6 +67,44 @@ def has_rows(name: str, data: str, file: File) -> Iterator[Problem]:
     if name not in possible_files(sources, corpus.validation_share, corpus.heldout_share):
         roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
         yield "data", f"{missing_role_message(name, roles)} in corpus.{data}.sources"
+
+
+def missing_files(setting: str, key: str, raw: Path, source: Any) -> Iterator[Problem]:
+    """Yields a problem for every file that a source names and that is not below `raw`, which `setting` names;
+    `key`: where the source stands. What is not there at all, which DVC or a stage may bring, is told by the
+    plan.
+    """
+    if not raw.exists():
+        return
+    for where, path in _named_files(source):
+        if (raw / path).exists() or (raw.is_file() and raw.name == path):
+            continue
+        if raw.is_file():
+            yield (
+                setting,
+                f"{raw} is a file, and {key}.{where} names {path}: write {setting}: {raw.parent}, the "
+                f"folder, or name {raw.name} there",
+            )
+        else:
+            present = sorted(item.name for item in raw.iterdir() if not item.name.startswith("."))
+            more = ", …" if len(present) > SHOWN else ""
+            held = ", ".join(present[:SHOWN]) + more or "nothing"
+            yield f"{key}.{where}", f"{raw / path} is missing; {raw} holds {held}"
+
+
+def _named_files(source: Any) -> Iterator[tuple[str, str]]:
+    """Yields (key below the source, path) of every file that it names below its folder; a data set from
+    outside holds its own.
+    """
+    outside = getattr(source, "id", None) is not None
+    for field in () if outside else ("splits", "files"):
+        files = getattr(source, field, None)
+        for role, paths in files.items() if isinstance(files, Mapping) else ():
+            for path in [paths] if isinstance(paths, str) else paths:
+                yield f"{field}.{role}", path
+    for field in ("file",) if outside else ("file", "problems"):
+        if isinstance(path := getattr(source, field, None), str):
+            yield field, path
 
 
 def same_checker(key: str, checker: str, data: str, file: File, also: str = "") -> Iterator[Problem]:

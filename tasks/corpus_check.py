@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pipelines.corpora.corpus_params import CorpusParams
-from tasks.checks import File, Problem, one_of
+from tasks.checks import File, Problem, missing_files, one_of
 
 FOLDER = "data/exams"  # where the stages exams@… put them
-SHOWN = 8
 
 
 def check(settings: CorpusParams, file: File) -> Iterator[Problem]:
@@ -18,7 +16,7 @@ def check(settings: CorpusParams, file: File) -> Iterator[Problem]:
     write, and for every file of a source that its folder does not hold.
     """
     for name, source in settings.sources.items():
-        yield from _missing_files(Path(settings.raw), name, source)
+        yield from missing_files("raw", f"sources.{name}", Path(settings.raw), source)
     if settings.exams is None:
         return
     known = file.names("exams")
@@ -27,20 +25,3 @@ def check(settings: CorpusParams, file: File) -> Iterator[Problem]:
             yield from one_of(f"exams.{key}", exam, known, "exam of the section exams")
     if settings.exams.exams and settings.raw != FOLDER:
         yield "raw", f"a set of exams reads them from {FOLDER}"
-
-
-def _missing_files(raw: Path, name: str, source: Any) -> Iterator[Problem]:
-    """Yields a problem for every missing file. A folder that is not there at all, which DVC or a stage may
-    bring, is told by the plan.
-    """
-    if getattr(source, "id", None) is not None or not raw.is_dir():
-        return
-    for field in ("splits", "files"):
-        files = getattr(source, field, None)
-        for role, value in files.items() if isinstance(files, dict) else ():
-            for path in [value] if isinstance(value, str) else value:
-                if not (raw / path).exists():
-                    present = sorted(item.name for item in raw.iterdir() if not item.name.startswith("."))
-                    more = ", …" if len(present) > SHOWN else ""
-                    held = ", ".join(present[:SHOWN]) + more or "nothing"
-                    yield f"sources.{name}.{field}.{role}", f"{raw / path} is missing; {raw} holds {held}"

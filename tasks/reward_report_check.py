@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasks.checks import File, Problem
-from tasks.preferences_params import PreferenceSet
+from tasks.pair_checks import has_pairs
 from tasks.run_params import RankingRun
 
 
@@ -13,11 +13,7 @@ def check(settings: RankingRun, file: File) -> Iterator[Problem]:
     """Yields a problem where the set has no held-out pairs, on which the model is evaluated and its gate
     decided.
     """
-    pairs = file.find("preferences", settings.data)
-    if not isinstance(pairs, PreferenceSet) or pairs.heldout_share:
-        return
-    splits = getattr(pairs.source, "splits", None)
-    if splits and "heldout" not in splits:
+    if not has_pairs("heldout", settings.data, file):
         yield (
             "data",
             f"{settings.data} has no held-out pairs, on which a reward model is judged before a run may "
