@@ -1,4 +1,5 @@
-"""`whetstone`: plan, run, status, lineage, audit, aside, report, show, ui, serve, doctor, use, judge, params.
+"""`whetstone`: plan, run, status, lineage, audit, aside, report, show, ui, serve, doctor, use, judge,
+params, chat, sample.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. The
 commands themselves are in `flows/commands/`.
@@ -13,6 +14,7 @@ import sys
 import typer
 
 from flows.command_line import DEBUG, report_unexpected
+from flows.commands.asking import chat, sample
 from flows.commands.graph import doctor, plan, run, status
 from flows.commands.models import aside, audit, judge, lineage
 from flows.commands.pages import report, serve, show, ui
@@ -43,6 +45,8 @@ for command in (
     judge,
     params,
     aside,
+    chat,
+    sample,
 ):  # in the order in which --help lists them
     app.command()(command)
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import typer
 
@@ -187,3 +190,18 @@ def make_plan(
         fail(error_message(error), 1, as_json)
     except dvc_api.dvc_error() as error:
         fail(f"DVC: {error}", 1, as_json)
+
+
+@contextmanager
+def own_stdout() -> Iterator[IO[str]]:
+    """Yields the real standard output. Everything else that is printed meanwhile, also by C code, goes to
+    standard error.
+    """
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace") as stream:
+        os.dup2(2, 1)
+        try:
+            yield stream
+        finally:
+            stream.flush()
+            os.dup2(stream.fileno(), 1)

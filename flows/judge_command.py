@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -18,6 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from flows.command_line import own_stdout
+from flows.local_model import UnknownModel, current_root, execution_settings, model_folder, placement
 from pipelines.rewards.judge import Judge, Response, RuleJudge
 from pipelines.rewards.response_file import read_row
 from pipelines.rewards.reward_params import JUDGE
@@ -27,6 +27,7 @@ from pipelines.seams import load
 if TYPE_CHECKING:
     from pipelines.models.placement import Placement
     from pipelines.models.tokenizer import Tokens
+    from tasks.execution_params import ExecutionParams
 
 BATCH = 256  # rows that are judged together; what is written is flushed after each
 FACTS, HEAD = "verifier.json", "ForSequenceClassification"
@@ -63,31 +64,19 @@ class Provided:
 
     @cached_property
     def placement(self) -> Placement:
-        from pipelines.models.placement import Placement
-
-        execution = self._execution
-        return Placement.resolve(str(execution.device), str(execution.dtype), int(execution.threads))
+        return placement(self._execution)
 
     @property
     def budget(self) -> int:
-        return int(self._execution.micro_batch_tokens)
+        return self._execution.micro_batch_tokens
 
     @property
     def trust_remote_code(self) -> bool:
-        return bool(self._execution.trust_remote_code)
+        return self._execution.trust_remote_code
 
     @cached_property
-    def _execution(self) -> Any:
-        """The project's execution settings where they can be read, else the defaults."""
-        from flows.graph.params_file import PARAMS, ParamsError, read_yaml
-        from tasks.execution_params import ExecutionParams
-
-        try:
-            return ExecutionParams.model_validate(
-                read_yaml(self._root / PARAMS).get("execution") or {} if self._root else {}
-            )
-        except (ParamsError, ValidationError):
-            return ExecutionParams()
+    def _execution(self) -> ExecutionParams:
+        return execution_settings(self._root)
 
 
 def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[Judge, Tokens | None]:
@@ -144,33 +133,6 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def model_folder(name: str, root: Path | None) -> Path:
-    """Returns the folder with the weights for a path, the name of a run (`models/NAME/model`) or a registered
-    name. Raises BadUsage.
-    """
-    places = [Path(name), *([root / name, root / "models" / name] if root else [])]
-    for candidate in (inner for outer in places for inner in (outer / "model", outer)):
-        if (candidate / "config.json").is_file() or (candidate / "member_0" / "config.json").is_file():
-            return candidate.absolute()
-    if root is None:
-        raise BadUsage(
-            f"{name}: no folder with a model's config.json here; inside a project, names of runs and "
-            f"registered names count too"
-        )
-    from flows.provenance.content import Contents
-    from flows.provenance.history import History
-    from flows.provenance.subject import UnknownSubject, locate
-
-    try:
-        contents = Contents(root)
-        candidate = locate(contents, History(root, contents.cache), name).place
-    except UnknownSubject as failure:
-        raise BadUsage(str(failure)) from failure
-    if not candidate.is_dir():
-        raise BadUsage(f"{name}: its folder {candidate} is not there; `whetstone run` brings it back")
-    return candidate
-
-
 def judged(
     judge: Judge, lines: Iterable[bytes], tokens: Tokens | None = None
 ) -> Iterator[tuple[int, Verdict, bool]]:
@@ -214,13 +176,8 @@ def write(
 
 def judge_file(rule: str, file: str, settings: Sequence[str], as_json: bool) -> None:
     """Run the command. Raises BadUsage, also where no line of `file` (`-`: standard input) is a valid row."""
-    from flows.workspace import NotAProject, find_root
-
-    try:
-        root = find_root()
-    except NotAProject:
-        root = None
-    with _own_stdout() as stream:
+    root = current_root()
+    with own_stdout() as stream:
         try:
             source = sys.stdin.buffer if file == "-" else open(file, "rb")  # noqa: SIM115 - closed below
         except OSError as failure:
@@ -257,7 +214,7 @@ def _kind_of(model: str, root: Path | None) -> str:
     """
     try:
         folder = model_folder(model, root)
-    except BadUsage as failure:
+    except UnknownModel as failure:
         close = difflib.get_close_matches(model, JUDGE.names(), n=1)
         hint = (
             f"did you mean {close[0]}?"
@@ -278,18 +235,3 @@ def _kind_of(model: str, root: Path | None) -> str:
         f"{folder} holds a model that is not a judge: neither {FACTS} of a distilled verifier nor the head "
         f"of a reward model"
     )
-
-
-@contextmanager
-def _own_stdout() -> Iterator[IO[str]]:
-    """Yields the real standard output. Everything else that is printed meanwhile, also by C code, goes to
-    standard error.
-    """
-    sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace") as stream:
-        os.dup2(2, 1)
-        try:
-            yield stream
-        finally:
-            stream.flush()
-            os.dup2(stream.fileno(), 1)

@@ -59,7 +59,7 @@ def load_model(
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    logger = logging.getLogger("transformers.modeling_utils")
+    logger = logging.getLogger("transformers")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:

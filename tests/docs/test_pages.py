@@ -35,6 +35,7 @@ FOLLOWED = [
     "troubleshooting",
     "architecture",
     "own-data",
+    "after-training",
 ]
 PAGES = [
     path.relative_to(ROOT / "docs").with_suffix("").as_posix()
