@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from pipelines.evaluation.intervals import bootstrap
+from pipelines.evaluation.bootstrap import bootstrap
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 EQUAL_MASS_BINS = 15

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.evaluation.intervals import bootstrap, mean_of, share_of
+from pipelines.evaluation.bootstrap import bootstrap
+from pipelines.evaluation.intervals import mean_of, share_of
 
 QUANTILE = 0.01
 

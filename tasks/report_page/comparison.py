@@ -1,23 +1,23 @@
-"""Accuracies with their intervals, and the difference of two of them by Newcombe's hybrid score interval
-(1998, method 10).
-
-It combines the two Wilson intervals, and keeps its coverage for small counts and rates near 0 or 1. It treats
-the samples as independent although both models answer the same problems, so it is wider than a paired
-interval.
+"""Accuracies with their intervals, and the difference of two of them: paired where both models answered the
+same questions (pipelines/evaluation/paired.py), else Newcombe's hybrid score interval (1998, method 10),
+which takes the two as independent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
+
+from pipelines.evaluation.paired import paired_difference
 
 
 @dataclass(frozen=True)
 class Accuracy:
     """`right` of `n` answers; `share`, `low` and `high` lie in 0..1 (Wilson, 95 %) and are None when nothing
-    was counted.
+    was counted. `answers`: question -> the share of its answers that are right, where that is known.
     """
 
     n: int
@@ -26,9 +26,12 @@ class Accuracy:
     share: float | None
     low: float | None
     high: float | None
+    answers: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, value: Mapping[str, Any] | None) -> Accuracy | None:
+    def of(
+        cls, value: Mapping[str, Any] | None, answers: Mapping[str, float] | None = None
+    ) -> Accuracy | None:
         """Returns the accuracy of an evaluation's metrics; None for None."""
         if value is None:
             return None
@@ -40,6 +43,7 @@ class Accuracy:
             share,
             value["low"] if value["n"] else None,
             value["high"],
+            answers or {},
         )
 
 
@@ -59,12 +63,22 @@ class AccuracyDifference:
         return "worse" if self.high < 0 else "not told apart"
 
 
+def shares_by_question(rows: Iterable[tuple[str, bool]]) -> dict[str, float]:
+    """rows: a question and whether an answer to it is right. Returns the share right of each question."""
+    answers: dict[str, list[bool]] = {}
+    for question, right in rows:
+        answers.setdefault(question, []).append(right)
+    return {question: fmean(values) for question, values in answers.items()}
+
+
 def difference(after: Accuracy | None, before: Accuracy | None) -> AccuracyDifference | None:
-    """Returns Newcombe's interval for two proportions, from their Wilson limits; None where either is
-    missing.
+    """Returns after - before over the questions that both answered, paired; without such, Newcombe's interval
+    for two proportions, from their Wilson limits. None where either is missing.
     """
     if after is None or before is None or after.share is None or before.share is None:
         return None
+    if paired := paired_difference(after.answers, before.answers):
+        return AccuracyDifference(paired.value, paired.low, paired.high)
     value = after.share - before.share
     below = math.hypot(after.share - (after.low or 0.0), (before.high or 0.0) - before.share)
     above = math.hypot((after.high or 0.0) - after.share, before.share - (before.low or 0.0))

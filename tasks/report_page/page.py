@@ -31,9 +31,8 @@ SECTIONS = {
 }
 PARTS = {"by_subject": "By subject", "by_level": "By level"}
 INTERVALS = (
-    "Intervals are 95 %: Wilson's for one accuracy; Newcombe's for a difference, in points, which takes the "
-    "two as independent "
-    "though both models answered the same problems, so it errs on the wide side."
+    "Intervals are 95 %: Wilson's for one accuracy; for a difference, in points, Tango's, over the problems "
+    "that both models answered, or a bootstrap over them where each has several answers."
 )
 CONTROL = (
     "Sampling at a lower temperature sharpens a model for free. So the control sets the method, sampled, "
@@ -99,8 +98,8 @@ def summary(results: Results) -> list[str]:
         return _many(results)
     sentences = []
     for method in results.compared:
-        first, second = _heldout(results, results.baseline, "greedy"), _heldout(results, method, "greedy")
-        control = difference(_heldout(results, method, "sampled"), first)
+        first, second = results.accuracy(results.baseline, "greedy"), results.accuracy(method, "greedy")
+        control = difference(results.accuracy(method, "sampled"), first)
         if not first or not second or first.share is None or second.share is None or not control:
             sentences.append(f"{method}: nothing was counted.")
             continue
@@ -118,10 +117,10 @@ def summary(results: Results) -> list[str]:
 
 def _many(results: Results) -> list[str]:
     """Returns sentences that group the methods by the conclusions from their intervals."""
-    start = _heldout(results, results.baseline, "greedy")
+    start = results.accuracy(results.baseline, "greedy")
     share = wording.percent(start.share if start else None)
-    greedy = {name: difference(_heldout(results, name, "greedy"), start) for name in results.compared}
-    sampled = {name: difference(_heldout(results, name, "sampled"), start) for name in results.compared}
+    greedy = {name: difference(results.accuracy(name, "greedy"), start) for name in results.compared}
+    sampled = {name: difference(results.accuracy(name, "sampled"), start) for name in results.compared}
     sentences = [
         f"{len(results.compared)} methods start from {results.baseline}, which answers {share} "
         f"of the held-out "
@@ -144,10 +143,6 @@ def _many(results: Results) -> list[str]:
     return sentences
 
 
-def _heldout(results: Results, model: str, decoding: str) -> Accuracy | None:
-    return Accuracy.of(results.evaluations[model]["heldout"][decoding])
-
-
 def _accuracies(results: Results) -> dict[str, Any]:
     """Returns the tables of the first section, with cards where there are few methods."""
     few = 0 < len(results.compared) <= FEW
@@ -163,7 +158,6 @@ def _accuracies(results: Results) -> dict[str, Any]:
 
 def _cards(results: Results, method: str) -> list[Card]:
     """Returns the method's three differences from the baseline, as large cards."""
-    before, after = (results.evaluations[name]["heldout"] for name in (results.baseline, method))
     decodings = {
         f"{method}, greedy": ("greedy", "greedy"),
         f"{method}, sampled": ("sampled", "sampled"),
@@ -171,7 +165,7 @@ def _cards(results: Results, method: str) -> list[Card]:
     }
     cards = []
     for heading, (second, first) in decodings.items():
-        start, end = Accuracy.of(before[first]), Accuracy.of(after[second])
+        start, end = results.accuracy(results.baseline, first), results.accuracy(method, second)
         change = difference(end, start)
         if start is not None and end is not None and change is not None:
             cards.append(Card(heading, start, end, change))

@@ -20,12 +20,13 @@ PAIRS, REWARD_MODELS, POLICIES, MATCHES, THEORY = "pairs", "reward_models", "pol
 @dataclass(frozen=True)
 class PreferenceResults:
     """The files' contents by the name of a set, a reward model, an assessed model, a board of matches, or a
-    trained run; `theory` may be None.
+    trained run; `answers`: of an assessed model; `theory` may be None.
     """
 
     sets: dict[str, Row]
     reward_models: dict[str, Row]
     assessed: dict[str, Row]
+    answers: dict[str, list[Row]]
     boards: dict[str, Row]
     curves: dict[str, list[Row]]
     training: dict[str, Row]
@@ -36,6 +37,7 @@ def read(
     stages: ReportedStages,
     metrics: Path,
     curves: Path,
+    samples: Path,
     skip: Collection[str],
     members: Mapping[str, Collection[str]],
 ) -> PreferenceResults:
@@ -51,6 +53,11 @@ def read(
         sets=parts[PAIRS],
         reward_models=parts[REWARD_MODELS],
         assessed=parts[POLICIES],
+        answers={
+            name: read_rows(path, f"of {name}")
+            for name in parts[POLICIES]
+            if (path := samples / "assess" / f"{name}.jsonl").is_file()
+        },
         boards=parts[MATCHES],
         curves={
             name: read_rows(path, f"of {name}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.report_page.comparison import Accuracy, difference
+from tasks.report_page.comparison import Accuracy, difference, shares_by_question
 from tasks.report_page.preference_results import PreferenceResults, Row
 from tasks.report_page.tables import (
     Cell,
@@ -22,6 +22,8 @@ from tasks.report_page.tables import (
 )
 
 SHOWN = ("kind", "pairs", "prompts", "samples")  # in tables of their own
+# what an answer may be, and the column of an assessment's samples that says it
+GRADES = {"accuracy": "verdict", "rule": "safe_by_rule", "cost": "safe_by_cost"}
 # of a set's counts: what became of the rows
 GROUPS = {"rows", "removed", "pairing", "source", "cut", "leakage"}
 
@@ -131,14 +133,9 @@ def policies(results: PreferenceResults) -> list[Table]:
         "Assessed policies: distance from the reference", (Column("model"), *map(Column, distance_columns))
     )
     for name, value in results.assessed.items():
-        base = results.assessed.get(value.get("reference", ""), {}) if value.get("reference") != name else {}
-        safety, base_safety = value["safety"], base.get("safety", {})
-        pairs = (
-            (value["accuracy"], base.get("accuracy")),
-            *((safety[key], base_safety.get(key)) for key in ("rule", "cost")),
-        )
+        reference = value.get("reference", "") if value.get("reference") != name else ""
         right, rule, cost = (
-            with_change(share_cell(share), share_cell(base_share)) for share, base_share in pairs
+            with_change(_graded(results, name, grade), _graded(results, reference, grade)) for grade in GRADES
         )
         grades = (
             right,
@@ -162,6 +159,17 @@ def policies(results: PreferenceResults) -> list[Table]:
             )
         )
     return [table, distance]
+
+
+def _graded(results: PreferenceResults, model: str, grade: str) -> Accuracy | None:
+    """Returns the share of a model's answers with a grade of `GRADES`; None where it was not assessed."""
+    value = results.assessed.get(model)
+    if value is None:
+        return None
+    column = GRADES[grade]
+    rows = (row for row in results.answers.get(model, ()) if row.get(column) not in (None, "error"))
+    answers = shares_by_question((row["id"], row[column] in (True, "right")) for row in rows)
+    return share_cell(value["accuracy"] if grade == "accuracy" else value["safety"][grade], answers)
 
 
 def boards(results: PreferenceResults) -> list[Table]:
@@ -251,11 +259,13 @@ def three_actions(value: Row) -> Table:
     return table
 
 
-def share_cell(value: Mapping[str, Any] | None) -> Accuracy | None:
+def share_cell(
+    value: Mapping[str, Any] | None, answers: Mapping[str, float] | None = None
+) -> Accuracy | None:
     """Returns a share with its interval as a cell; None where there is none."""
     if not value or not value["n"]:
         return None
-    return Accuracy(value["n"], value["right"], 0, value["share"], value["low"], value["high"])
+    return Accuracy(value["n"], value["right"], 0, value["share"], value["low"], value["high"], answers or {})
 
 
 def mean_cell(value: Mapping[str, Any] | None) -> Estimate | None:

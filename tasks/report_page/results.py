@@ -6,11 +6,12 @@ makes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.report_page.comparison import Accuracy, shares_by_question
 from tasks.report_page.files import Row, read_object, read_rows
 from tasks.report_page.stages import ReportedStages
 from tasks.rl_params import NONE
@@ -50,6 +51,29 @@ class Results:
             if self.baseline in self.models
             else ()
         )
+
+    def accuracy(self, model: str, decoding: str, part: str = "", key: str = "") -> Accuracy | None:
+        """Returns the accuracy of a model (`decoding`: greedy or sampled), of one subject or level where
+        `part` (by_subject, by_level) and `key` say which; None where it was not evaluated.
+        """
+        evaluation = self.evaluations.get(model, {})
+        figures = (evaluation.get(part) or {}).get(key) or {} if part else evaluation.get("heldout", {})
+        column = part.removeprefix("by_")
+        rows = (
+            row
+            for row in self.samples.get(model, ())
+            if row["decoding"] == decoding and (not part or str(row.get(column)) == key)
+        )
+        return Accuracy.of(figures.get(decoding), judged(rows, evaluation))
+
+
+def judged(rows: Iterable[Row], evaluation: Row) -> dict[str, float]:
+    """Returns the share right of each question in an evaluation's answers; errors count as its setting
+    `on_error` says.
+    """
+    counted = (evaluation.get("settings") or {}).get("on_error") == "wrong"
+    kept = (row for row in rows if counted or row["verdict"] != "error")
+    return shares_by_question((row["id"], row["verdict"] == "right") for row in kept)
 
 
 @dataclass(frozen=True)

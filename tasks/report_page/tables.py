@@ -70,7 +70,7 @@ def headline(results: Results, timed: bool = False) -> Table:
     time = (Column("wall time", "training"),) if timed else ()
     table = Table("Accuracy on held-out problems", (Column("model"), *figures, *cost, *time))
     for model in dict.fromkeys((*results.models, *results.methods)):
-        greedy, sampled = (_accuracy(results, model, decoding) for decoding in DECODINGS)
+        greedy, sampled = (results.accuracy(model, decoding) for decoding in DECODINGS)
         row = (model, greedy, _counted(greedy), sampled, _counted(sampled), *_cost(results, model))
         table.rows.append((*row, Wall(results.makers[model])) if timed else row)
     return table
@@ -104,7 +104,7 @@ def control(results: Results) -> Table:
     table = Table("What reinforcement learning changed", (Column("method"), *columns))
     for method in results.compared:
         changed = [
-            difference(_accuracy(results, method, after), _accuracy(results, results.baseline, before))
+            difference(results.accuracy(method, after), results.accuracy(results.baseline, before))
             for after, before in kinds
         ]
         table.rows.append(
@@ -121,8 +121,8 @@ def breakdown(results: Results, part: str, title: str) -> list[Table]:
     for decoding in DECODINGS:
         by_name = {
             model: {
-                key: Accuracy.of(value.get(decoding))
-                for key, value in (results.evaluations[model].get(part) or {}).items()
+                key: results.accuracy(model, decoding, part, key)
+                for key in results.evaluations[model].get(part) or {}
             }
             for model in results.models
         }
@@ -279,12 +279,6 @@ def _cost(results: Results, model: str) -> tuple[Cell, ...]:
             figure if figure is None else as_text(figure)
             for figure in (figures.get("iterations"), tokens, updates, entropy)
         ),
-    )
-
-
-def _accuracy(results: Results, model: str, decoding: str) -> Accuracy | None:
-    return (
-        Accuracy.of(results.evaluations[model]["heldout"][decoding]) if model in results.evaluations else None
     )
 
 

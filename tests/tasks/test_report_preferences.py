@@ -36,7 +36,9 @@ def root(tmp_path: Path) -> Path:
 def sections(root: Path, members: Any = None) -> tuple[list[preferences.Section], str]:
     """The sections alone, and their HTML."""
     stages = ReportedStages(families.reported())
-    found = preference_results.read(stages, root / "metrics", root / "curves", {"sft"}, members or {})
+    found = preference_results.read(
+        stages, root / "metrics", root / "curves", root / "samples", {"sft"}, members or {}
+    )
     made = preferences.sections(found, root / "plots", 9)
     return made, "".join(map(html.blocks, made))
 
@@ -176,7 +178,9 @@ def test_a_part_knows_no_stage_by_name(root: Path):
     (root / "metrics/wins").rename(root / "metrics/duels")
     assert sections(root)[1] != before
     stages["duel"] = {**stages.pop("wins"), "metrics": "metrics/duels/${key}.json"}
-    found = preference_results.read(ReportedStages(stages), root / "metrics", root / "curves", {"sft"}, {})
+    found = preference_results.read(
+        ReportedStages(stages), root / "metrics", root / "curves", root / "samples", {"sft"}, {}
+    )
     made = preferences.sections(found, root / "plots", 9)
     assert "".join(map(html.blocks, made)) == before
 
