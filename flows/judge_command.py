@@ -18,11 +18,10 @@ from pydantic import ValidationError
 
 from flows.command_line import own_stdout
 from flows.local_model import UnknownModel, current_root, execution_settings, model_folder, placement
-from pipelines.rewards.judge import Judge, Response, RuleJudge
+from pipelines.rewards.judge import Judge, Response, judge_of
 from pipelines.rewards.response_file import read_row
 from pipelines.rewards.reward_params import JUDGE
 from pipelines.rewards.verdict import Verdict, error
-from pipelines.seams import load
 
 if TYPE_CHECKING:
     from pipelines.models.placement import Placement
@@ -98,12 +97,8 @@ def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[J
         raise BadUsage(
             "\n".join(f"{rule}: {'.'.join(path) or 'options'}: {text}" for path, text in problems)
         ) from failure
-    module = load("pipelines.rewards", rule)
-    if not hasattr(module, "make_judge"):
-        return RuleJudge(module), None
-    provided = Provided(str(getattr(chosen, "model", rule)), root)
-    judge: Judge = module.make_judge(chosen, provided)
-    return judge, provided.tokens if rule == "reward_model" else None
+    provided: Any = Provided(str(getattr(chosen, "model", rule)), root)
+    return judge_of(chosen, provided), provided.tokens if rule == "reward_model" else None
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS: Mapping[str, tuple[str, ...]] = {"pipelines.rewards": ("rules", "code", "models")}
+ROOMS: Mapping[str, tuple[str, ...]] = {"pipelines.rewards": ("rules", "code", "models", "own")}
 
 
 def load(package: str, name: str) -> ModuleType:

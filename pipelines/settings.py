@@ -30,6 +30,7 @@ from pipelines.seams import module_of, path_of, paths
 
 T = TypeVar("T")
 OPTIONS = "options"  # a file of a seam's folder that holds the options of several choices
+OWN = "own:"  # before the name of code of the user's own, among the modules that settings name
 _CHECKED: list[bool] = []
 
 
@@ -63,6 +64,16 @@ class TaggedChoice(Settings):
     def module_name(self) -> str:
         return str(getattr(self, self.tag))
 
+    @property
+    def asks_run(self) -> Any:
+        """The choice, this one or one among its options, whose model a run makes; None without one."""
+        return self if self.model_is_run else None
+
+    @property
+    def own_code(self) -> tuple[str, ...]:
+        """Code of the user's own that it names: `my_rewards.py`, or `package.module`."""
+        return ()
+
 
 class Choice(TaggedChoice):
     """A choice by `kind`, which most seams have.
@@ -89,6 +100,7 @@ class Seam:
     # these
     interface: str = ""
     record: type[TaggedChoice] = Choice  # of kinds without options
+    by_path: str = ""  # the kind that a function by its path, `file.py:name`, is short for
 
     @property
     def function(self) -> str:
@@ -116,10 +128,11 @@ class Seam:
         return module_of(self.package, name)
 
     def modules(self, value: str | TaggedChoice) -> list[str]:
-        """The modules that a value names: its own, and that of its options."""
+        """The modules that a value names: its own, that of its options, and the user's own code after OWN."""
         name = value if isinstance(value, str) else value.module_name
         place = self._options_of(name)
-        return [self.module(name), *([place[0]] if place else [])]
+        own = () if isinstance(value, str) else value.own_code
+        return [self.module(name), *([place[0]] if place else []), *(OWN + code for code in own)]
 
     def constant(self, name: str, constant: str, default: T) -> T:
         """The value of a constant at the top of the module `name`, by which a choice says what it needs or
@@ -198,7 +211,7 @@ class Seam:
         if isinstance(value, TaggedChoice):
             value = value.model_dump()
         if isinstance(value, str):
-            value = {tag: value}
+            value = {tag: self.by_path, "path": value} if self.by_path and ":" in value else {tag: value}
         if not isinstance(value, Mapping) or not isinstance(value.get(tag), str):
             raise ValueError(
                 f"a name or a mapping with `{tag}` is expected; known: {', '.join(self.names())}"
@@ -310,7 +323,7 @@ class JudgeSeam(Seam):
         return kind.check(name) if kind else super().check(name)
 
 
-JUDGE = JudgeSeam("pipelines.rewards")
+JUDGE = JudgeSeam("pipelines.rewards", by_path="function")
 
 
 def seam_modules(record: BaseModel) -> Iterator[str]:

@@ -20,6 +20,7 @@ from pipelines.evaluation.code_figures import code_figures
 from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.rewards.answers.extraction import last_line
+from pipelines.rewards.scoring import PARTS, part_means
 from tasks.evaluate_params import EvaluateRun
 from tasks.judges import make_judge
 from tasks.sampler import make_sampler
@@ -63,6 +64,8 @@ def run(stage: Stage) -> None:
         figures["code"] = code_figures(
             answers["sampled"], programs, settings.submissions, stage.seed, count_errors
         )
+    if parts := part_means(answer.verdict for answer in answers["sampled"]):
+        figures["rewards"] = {name.removeprefix(PARTS): mean for name, mean in parts.items()}
     head = {
         "model": settings.model,
         "data": settings.data,
@@ -124,4 +127,4 @@ def _row(answer: Answer, decoding: str) -> dict[str, Any]:
         "verdict": answer.verdict.outcome,
         "reason": answer.verdict.reason,
         "decoding": decoding,
-    }
+    } | ({"parts": dict(answer.verdict.parts)} if answer.verdict.parts else {})

@@ -13,7 +13,18 @@ NONE = "none"  # a rule gives the reward
 
 
 def with_judge(reward: Any, judge: Any) -> Any:
-    """Returns the reward with `judge` as its model, where its model is a run; any other reward as it is."""
+    """Returns the reward with `judge` as its model, where its model is a run, and so for the parts of a
+    sum; any other reward as it is.
+    """
+    if isinstance(reward, Mapping) and isinstance(reward.get("parts"), Mapping):
+        parts = reward["parts"].items()
+        laid = {
+            name: {**part, "reward": with_judge(part["reward"], judge)}
+            if isinstance(part, Mapping) and "reward" in part
+            else part
+            for name, part in parts
+        }
+        return {**reward, "parts": laid}
     if not _asks_run(reward):
         return reward
     return {"model": judge, **(reward if isinstance(reward, Mapping) else {"kind": reward})}
@@ -23,7 +34,8 @@ def check_judge(reward: Choice | None, judge: str) -> None:
     """Raises ValueError where the reward and its judge contradict each other. A reward of None stands for no
     sampling.
     """
-    if reward is None or not reward.model_is_run:
+    asking = None if reward is None else reward.asks_run
+    if asking is None:
         if judge != NONE:
             kind = f"the reward {reward.kind}" if reward else "what is not sampled"
             raise ValueError(
@@ -31,10 +43,10 @@ def check_judge(reward: Choice | None, judge: str) -> None:
                 f"be none, not {judge}), or name a reward that asks one"
             )
     elif judge == NONE:
-        raise ValueError(f"the reward {reward.kind} asks a model: name in judge the run that made it")
-    elif getattr(reward, "model", judge) != judge:
+        raise ValueError(f"the reward {asking.module_name} asks a model: name in judge the run that made it")
+    elif getattr(asking, "model", judge) != judge:
         raise ValueError(
-            f"reward.model is {getattr(reward, 'model', None)}, judge is {judge}: leave reward.model out"
+            f"reward.model is {getattr(asking, 'model', None)}, judge is {judge}: leave reward.model out"
         )
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
-from pipelines.rewards.judge import Judge, JudgeContext, RuleJudge
+from pipelines.rewards.judge import Judge, JudgeContext, judge_of
 from pipelines.rewards.reward_params import JUDGE, JudgeParams
-from pipelines.seams import load
 from pipelines.settings import Choice
 from tasks.sources import opener
 from tasks.stage import Stage
@@ -21,17 +20,14 @@ def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placemen
     """Returns the judge that `reward` names: a rule, or what its module makes with its options, where needed
     with the stage's input models/<option model>/model (without that option models/<kind>/model).
     """
-    module, execution = load("pipelines.rewards", reward.kind), stage.execution
-    if not hasattr(module, "make_judge"):
-        return RuleJudge(module)
+    execution = stage.execution
     folder: Path | None = None
     with suppress(KeyError):  # not declared: none of its own, or the judge says that it is missing
         folder = stage.input(f"models/{getattr(reward, 'model', reward.kind)}/model")
     context = JudgeContext(
         folder, tokens, placement, execution.micro_batch_tokens, execution.trust_remote_code, opener(stage)
     )
-    judge: Judge = module.make_judge(reward, context)
-    return judge
+    return judge_of(reward, context)
 
 
 def make_checker(

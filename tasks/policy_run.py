@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol, TypeVar
 
 from pipelines.corpora.records.record import Record
@@ -17,6 +18,7 @@ from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
+from pipelines.rewards.scoring import PARTS
 from pipelines.training.best import BestWeights
 from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import Engine
@@ -160,17 +162,22 @@ def publish(
 
 
 def summary(stage: Stage) -> dict[str, float]:
-    """Returns means over the last twentieth of the iterations, the number of sampled tokens, and the last
-    validation.
+    """Returns means over the last twentieth of the iterations, those of a reward's parts among them, the
+    numbers of sampled tokens and of verdicts that were errors, and the last validation.
     """
     rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
     trained = [row for row in rows if "reward" in row]
     tail = trained[-max(1, len(trained) // 20) :]
-    summary = {"iterations": len(trained), "sampled_tokens": sum(row["sampled_tokens"] for row in trained)}
+    summary = {
+        "iterations": len(trained),
+        **{name: sum(row[name] for row in trained) for name in ("sampled_tokens", "errors")},
+    }
     summary |= {
         name: sum(row[name] for row in tail) / len(tail)
         for name in ("reward", "accuracy", "entropy", "length", "kept_groups")
     }
+    parts = sorted({name for row in tail for name in row if name.startswith(PARTS)})
+    summary |= {name: fmean(row[name] for row in tail if name in row) for name in parts}
     return summary | {
         name: value for name, value in rows[-1].items() if name.startswith("validation_") or name == "kl"
     }

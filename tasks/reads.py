@@ -85,6 +85,9 @@ def allowed_reads(
     state = root / ".whetstone"
     folders = [*declared, os.path.abspath(work), str(state / "numba"), str(root / ".dvc" / "cache" / "files")]
     listed = [os.path.abspath(root / out) for out in outs]
+    # folders of the user's own code, in which Python looks for modules
+    own = [name for name in code if "/" in name and name.partition("/")[0] not in PACKAGES]
+    listed += [os.path.abspath(root / folder) for folder in {*map(os.path.dirname, own)} - {"."}]
     return AllowedReads(
         stage,
         str(root),
@@ -354,7 +357,7 @@ def _words(stage: str, root: Path, path: Path, doing: str) -> str:
         f"{stage} {doing} {path.relative_to(root)}, which neither its entry in dvc.yaml nor its code digest "
         f"holds: a change there would go "
         "unnoticed. Declare it under deps and read it with stage.input, or take a parameter with "
-        "stage.section."
+        "stage.section; a file that a reward function reads is named by a string in the function's file."
     )
 
 

@@ -19,14 +19,17 @@ def run(stage: Stage) -> None:
     section = f"rl.runs.{stage.item}"
     settings = stage.settings(RlRun)
     if settings.judge != NONE:
-        gate = stage.input(f"models/{settings.judge}/gate")
+        gate, asking = (
+            stage.input(f"models/{settings.judge}/gate"),
+            settings.reward.asks_run or settings.reward,
+        )
         if settings.ignore_gate:
             stage.say(
                 "the judge's gate is ignored: "
-                + ("; ".join(objections(gate, settings.reward)) or "it had no objection")
+                + ("; ".join(objections(gate, asking)) or "it had no objection")
             )
         else:
-            check_gate(gate, settings.reward, settings.judge, stage.item)
+            check_gate(gate, asking, settings.judge, stage.item)
     folder = stage.input(f"data/{settings.data}/records")
     tokens = Tokens.load(stage.input(f"models/{settings.start}/model"))
     questions, validation_set = (

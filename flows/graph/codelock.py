@@ -20,12 +20,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.graph import source_lock
+from flows.graph import own_code, source_lock
 from flows.graph.closure import Code, Declared
 from flows.graph.families import families, lists_stages, overlays, reported
 from flows.graph.families import resolved as path_of
 from flows.graph.params import Params
-from pipelines.settings import seam_modules
+from pipelines.settings import OWN, seam_modules
 from tasks import durable
 
 CODE_LOCK = "code.lock.json"
@@ -38,8 +38,8 @@ EVERYWHERE = ("tasks.__main__", "tasks.dvc_artifacts")
 
 
 def entries(stage: Declared, params: Params) -> list[str]:
-    """Returns the entry modules of a stage: its own, those that its parameters choose through a Seam, and
-    those that every stage runs.
+    """Returns the entry modules of a stage: its own, those that its parameters choose through a Seam (the
+    user's own after OWN), and those that every stage runs.
     """
     modules = [*EVERYWHERE, f"tasks.{stage.name.partition('@')[0]}"]
     for section in stage.sections:
@@ -71,15 +71,21 @@ def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str,
     for stage in stages:
         if not stage.command.startswith(COMMAND):
             continue
-        modules, packages = code.closure(entries(stage, params))
+        named = entries(stage, params)
+        own = own_code.reached(root, [name.removeprefix(OWN) for name in named if name.startswith(OWN)])
+        named = [name for name in named if not name.startswith(OWN)]
+        modules, packages = code.closure([*named, *own.modules])
         if f"tasks.{stage.name.partition('@')[0]}" not in modules:
             raise FileNotFoundError(
                 f"dvc.yaml declares the stage {stage.name}, but there is no "
                 f"tasks/{stage.name.partition('@')[0]}.py"
             )
         result[stage.name] = {
-            "modules": code.digests(modules),
-            "environment": {name: value for name, value in versions.items() if name in packages},
+            "modules": {**code.digests(modules), **own.files},
+            "environment": {
+                **own_code.versions(own.packages),
+                **{name: value for name, value in versions.items() if name in packages | own.packages},
+            },
             # syntax trees differ between Python's minor versions
             "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
             SETTINGS: resolved(params, stage.settings)

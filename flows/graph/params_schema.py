@@ -32,6 +32,8 @@ EXTENDS = {
     "items": {"type": "string"},
     "description": "recipes that this one is laid over, in this order",
 }
+AGAIN = "x-again"  # marks a seam's node that is defined where it stands first
+BY_PATH = r"^.+:[A-Za-z_]\w*$"  # a function by its path
 
 _DOCSTRING = re.compile(r'(?:#.*\n|\s)*[rR]?"""(.*?)(?:\n\s*\n|""")', re.DOTALL)
 Node = dict[str, Any]
@@ -83,6 +85,8 @@ class _Generate(GenerateJsonSchema):
         seam = getattr(schema["function"]["function"], "__self__", None)
         if not isinstance(seam, Seam):
             return super().function_plain_schema(schema)
+        if seam in self._open:  # a choice among whose options stands one of the same seam, as in a sum
+            return {**_marks(seam), "x-tag": seam.record.tag, AGAIN: True}
         return {"anyOf": [self._choice(seam), {"type": "null"}]} if _may_be_none(seam) else self._choice(seam)
 
     def function_after_schema(self, schema: core_schema.AfterValidatorFunctionSchema) -> JsonSchemaValue:
@@ -92,15 +96,21 @@ class _Generate(GenerateJsonSchema):
         )
         return self._names(seam, inner) if isinstance(seam, Seam) else inner
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._open: list[Seam] = []
+
     @lru_cache(maxsize=64)  # noqa: B019  # a generator lives for one schema
     def _choice(self, seam: Seam) -> Node:
+        self._open.append(seam)
         kinds = {
             name: self.generate_inner(seam.options(name).__pydantic_core_schema__) for name in seam.names()
         }
-        bare = [name for name in kinds if _needs_nothing(seam, name)]
+        self._open.pop()
+        bare: Node = {"enum": [name for name in kinds if _needs_nothing(seam, name)]}
         return {
             "type": ["object", "string"],
-            "else": {"enum": bare},
+            "else": {"anyOf": [bare, {"pattern": BY_PATH}]} if seam.by_path else bare,
             **_by_tag(seam.record.tag, kinds, _enum(seam, list(kinds))),
         } | _marks(seam)
 
@@ -216,11 +226,13 @@ def _shared(node: Any, shared: Node) -> Any:
     result = {name: _shared(value, shared) for name, value in node.items()}
     if "x-seam" not in result:
         return result
+    again = result.pop(AGAIN, False)
     own = {name: result.pop(name) for name in ("description", "default") if name in result}
     kind = "choice" if "x-tag" in result else "name"
     function = result["x-interface"].partition("(")[0]
     name = ".".join(part for part in (kind, result["x-seam"].removeprefix("pipelines."), function) if part)
-    shared[name] = result
+    if not again:
+        shared[name] = result
     return {"$ref": REF + name, **own}
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.rewards.scoring import Check, preflight, verdict_of
 from pipelines.rewards.verdict import Verdict
+from pipelines.seams import load
+from pipelines.settings import Choice
 from pipelines.sources.opening import Opener, unrecorded
 
 if TYPE_CHECKING:  # a rule must not wait for torch
@@ -157,3 +159,10 @@ class JudgeContext:
                 "dependency"
             )
         return self.model
+
+
+def judge_of(reward: Choice, context: JudgeContext) -> Judge:
+    """Returns the judge that a reward names: a rule, or what its module makes with its options."""
+    module = load("pipelines.rewards", reward.kind)
+    judge: Judge = module.make_judge(reward, context) if hasattr(module, "make_judge") else RuleJudge(module)
+    return judge

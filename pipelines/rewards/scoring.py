@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
 
-from pipelines.rewards.verdict import Verdict, error
+from pipelines.rewards.verdict import Verdict, applies, error
 
 Check = Callable[..., Verdict]  # (text, answer, finished), and the question where the rule reads it
+
+PARTS = "rewards/"  # before the name of a part among metrics
 
 
 class CheckerFailed(RuntimeError):
@@ -33,9 +36,9 @@ def score(check: Check, answers: Iterable[tuple[str, str, bool]], max_error_shar
 
 def limit_errors(verdicts: list[Verdict], max_error_share: float) -> list[Verdict]:
     """Returns `verdicts`. Raises CheckerFailed, naming the most frequent reason, where more than
-    `max_error_share` (0..1) of them are errors.
+    `max_error_share` (0..1) of them are errors; a reward that does not apply is none.
     """
-    failures = [verdict.reason for verdict in verdicts if verdict.outcome == "error"]
+    failures = [verdict.reason for verdict in verdicts if verdict.outcome == "error" and applies(verdict)]
     if len(failures) > max_error_share * len(verdicts):
         reason, times = Counter(failures).most_common(1)[0]
         raise CheckerFailed(
@@ -44,6 +47,15 @@ def limit_errors(verdicts: list[Verdict], max_error_share: float) -> list[Verdic
             f"most often ({times}): {reason}. Mend the checker or the answers, or raise the limit"
         )
     return verdicts
+
+
+def part_means(verdicts: Iterable[Verdict]) -> dict[str, float]:
+    """Returns {"rewards/NAME": mean} over the verdicts that have a part of this name, sorted."""
+    values: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        for name, value in verdict.parts:
+            values.setdefault(f"{PARTS}{name}", []).append(value)
+    return {name: fmean(values[name]) for name in sorted(values)}
 
 
 def preflight(

@@ -19,7 +19,7 @@ import torch
 from pipelines.corpora.records.record import Record
 from pipelines.credit.shaping import shape
 from pipelines.rewards.judge import Judge, Response
-from pipelines.rewards.scoring import limit_errors
+from pipelines.rewards.scoring import limit_errors, part_means
 from pipelines.rewards.verdict import Verdict
 from pipelines.rollouts.counter import root_key
 from pipelines.rollouts.forest import Completion, Forest, Prompt
@@ -264,7 +264,7 @@ def _sampling_figures(batches: list[_Sampled]) -> dict[str, float]:
         "all_right": fmean(group == {"right"} for group in groups),
         "all_wrong": fmean(group == {"wrong"} for group in groups),
         "sampled_tokens": sum(len(node.ids) for node in nodes),
-    }
+    } | part_means(verdicts)
     if len(nodes) > len(main):
         figures["side_rollouts"] = len(nodes) - len(main)
     if len(main) > len(ends):
