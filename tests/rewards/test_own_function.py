@@ -244,7 +244,7 @@ def test_what_cannot_be_called_is_refused_at_once(single, name, reason):
 
 def test_a_file_that_does_not_import_says_its_last_line(tmp_path, monkeypatch):
     lay(tmp_path, monkeypatch, broken="import no_such_package_anywhere\n\ndef f(completions): ...\n")
-    with pytest.raises(FunctionBroken, match="broken.py:f: ModuleNotFoundError: No module named"):
+    with pytest.raises(FunctionBroken, match=r"broken\.py:f: ModuleNotFoundError: No module named"):
         function("broken.py:f")
 
 
