@@ -125,19 +125,20 @@ def override(params: dict[str, Any], edits: list[str]) -> dict[str, Any]:
 
 
 def table(results: dict[int, tuple[dict[str, dict], dict[str, float]]]) -> str:
-    """Markdown: a row per seed and decoding, accuracy with its interval before and after, and the gain in
-    points.
+    """Markdown: a row per seed, run of rl and decoding, accuracy with its interval of SFT and of the run, and
+    the gain in points.
     """
-    lines = ["| seed | decoding | SFT | RL | gain | needed |", "|---|---|---|---|---|---|"]
+    lines = ["| seed | run | decoding | SFT | RL | gain | needed |", "|---|---|---|---|---|---|---|"]
     for seed, (metrics, _) in results.items():
-        sft, after = (metrics[name]["heldout"] for name in list(metrics)[:2])
-        for decoding, needed in (("sampled", 10), ("greedy", 5)):
-            before, then = sft[decoding], after[decoding]
-            gain = 100 * (then["accuracy"] - before["accuracy"])
-            lines.append(
-                f"| {seed} | {decoding} | {_shown(before)} | {_shown(then)} | {gain:+.1f} | {needed} "
-                f"{'yes' if gain >= needed else 'NO'} |"
-            )
+        sft = metrics["sft"]["heldout"]
+        for name in (name for name in metrics if name != "sft"):
+            for decoding, needed in (("sampled", 10), ("greedy", 5)):
+                before, after = sft[decoding], metrics[name]["heldout"][decoding]
+                gain = 100 * (after["accuracy"] - before["accuracy"])
+                lines.append(
+                    f"| {seed} | {name} | {decoding} | {_shown(before)} | {_shown(after)} | {gain:+.1f} | "
+                    f"{needed} {'yes' if gain >= needed else 'NO'} |"
+                )
     lines += ["", "| seed | " + " | ".join(f"{stage} s" for stage in next(iter(results.values()))[1]) + " |"]
     lines.append("|---" * (1 + len(next(iter(results.values()))[1])) + "|")
     lines += [
@@ -184,8 +185,8 @@ def main() -> None:
         if "evaluate" in options.stages and options.split == "heldout":
             results[seed] = (
                 {
-                    name: json.loads(Path(f"metrics/evaluate/{name}.json").read_text("utf-8"))
-                    for name in params["evaluate"]["models"]
+                    file.stem: json.loads(file.read_text("utf-8"))
+                    for file in sorted(Path("metrics/evaluate").glob("*.json"))
                 },
                 seconds,
             )

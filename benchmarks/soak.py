@@ -40,15 +40,18 @@ SMALL = {
     "rl.common.prompts": 8,
     "rl.common.validation_every": 3,
     "rl.methods.ppo.prompts": 32,
+    "rl.methods.ppo.iterations": 6,
+    "rl.methods.ppo.validation_every": 3,
     "rl.methods.ppo.critic.warmup": 1,
     "rl.methods.spo_tree.prompts": 8,
     # preferences and verifiers
-    "preferences.exam.source.prompts": {"train": 60, "validation": 20, "heldout": 20},
+    "preferences.exam_pairs.source.prompts": {"train": 60, "validation": 20, "heldout": 20},
     "preferences.exam_safety.source.prompts": {"train": 60, "validation": 20, "heldout": 20},
     "preferences.round_1.source.prompts": {"train": 40},
     "preferences.round_2.source.prompts": {"train": 40},
     "rl.methods.ppo_reward_model.prompts": 32,
     "rl.methods.ppo_reward_model.iterations": 4,
+    "rl.methods.ppo_reward_model.validation_every": 2,
     "rl.methods.ppo_reward_model.critic.warmup": 1,
     "dpo_theory.worlds.seeds": 2,
     "dpo_theory.worlds.dpo_steps": 20,
@@ -130,7 +133,8 @@ def real(folder: Path) -> Path:
         shutil.rmtree(folder / name)
         shutil.copytree(toy.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.rmtree(folder / "raw/toy")
-    shutil.copy(toy.ROOT / "params.yaml", folder / "params.yaml")
+    for name in ("params.yaml", "presets.yaml"):
+        shutil.copy(toy.ROOT / name, folder / name)
     toy.Project.patience = 1800.0
     project = toy.Project(folder)
     for key, value in SMALL.items():

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.base_params import BaseRun
+
 PROGRAMS = "code_tests"  # the reward that runs programs
 
 
@@ -44,7 +46,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield from _device(params.execution)
     yield from _models(root, params)
     yield from _endpoints(used)
-    yield from _memory(root, params)
+    yield from _memory(root, raw, params)
     if any(value == PROGRAMS for key, value in _leaves(used) if key[-1] in ("reward", "kind")):
         yield from sandbox()
 
@@ -168,9 +170,9 @@ def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _memory(root: Path, params: Any) -> Iterator[Finding]:
-    """Yields whether training with the configured base models fits into memory, by the prediction that the
-    stages use.
+def _memory(root: Path, raw: Any, params: Any) -> Iterator[Finding]:
+    """Yields whether training that starts from a configured base model fits into memory, by the prediction
+    that the stages use.
     """
     import torch
 
@@ -179,15 +181,13 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
     from pipelines.training.memory import MemoryPlan, ModelShape, check_fits, predict
 
     execution = params.execution
-    for name, run in params.sft.runs.items():
-        if run.start not in params.base.runs:
-            continue
+    for stage, run, start, base in _from_base_models(root, raw, params):
         try:
             placement = Placement.resolve(execution.device, execution.dtype)
-            model = _on_meta_device(root, params, params.base.runs[run.start])
+            model = _on_meta_device(root, base)
         except Exception as error:  # noqa: BLE001  no GPU, a model that is not at hand: found above
             why = " ".join(str(error).split())[:150]
-            yield Finding("memory", True, f"sft@{name}: not predicted: {why}", needed=False)
+            yield Finding("memory", True, f"{stage}: not predicted: {why}", needed=False)
             continue
         plan = MemoryPlan(
             tokens=execution.micro_batch_tokens,
@@ -200,7 +200,7 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
         )
         items, free = predict(ModelShape.of(model), plan), available(placement.device)
         message = (
-            f"sft@{name} of the model {run.start} takes {sum(items.values()) / 1e9:.2f} GB of "
+            f"{stage} of the model {start} takes {sum(items.values()) / 1e9:.2f} GB of "
             f"{free * (1 - SLACK) / 1e9:.2f} that may be used"
         )
         try:
@@ -210,7 +210,22 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
             yield Finding("memory", False, message, str(error).splitlines()[0])
 
 
-def _on_meta_device(root: Path, params: Any, base: Any) -> Any:
+def _from_base_models(root: Path, raw: Any, params: Any) -> Iterator[tuple[str, Any, str, BaseRun]]:
+    """Yields (stage, its settings, name of its start, settings of that) of the stages that train a base
+    model.
+    """
+    from flows.graph.references import stages
+
+    makers = {stage.model: stage for stage in stages(raw, root) if stage.model}
+    for stage in makers.values():
+        run = params.section(stage.key)
+        start = getattr(run, "start", None)
+        base = params.section(makers[start].key) if start in makers else None
+        if isinstance(base, BaseRun) and hasattr(run, "optimiser"):
+            yield stage.name, run, str(start), base
+
+
+def _on_meta_device(root: Path, base: BaseRun) -> Any:
     """Returns a base model on the meta device, which takes no memory. A vocabulary that is not trained yet
     counts with its upper limit.
     """
@@ -232,7 +247,8 @@ def _on_meta_device(root: Path, params: Any, base: Any) -> Any:
             )
         size = getattr(base.tokenizer, "vocab_size", 512)
         tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))
-        return build(base.architecture, tokens, 0)
+        assert base.architecture is not None  # one of the two is set
+    return build(base.architecture, tokens, 0)
 
 
 def sandbox(needed: bool = True) -> Iterator[Finding]:

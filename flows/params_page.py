@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from flows.graph import section_records
 from flows.graph.params_file import write_text
 from flows.graph.params_keys import CITED, ITEM, NAME, Key, Keys, words
 from flows.graph.params_partial import REF, Node
@@ -20,6 +21,7 @@ PAGE, PARAMS_SCHEMA, RECIPE_SCHEMA = (
     "schemas/params.schema.json",
     "schemas/recipe.schema.json",
 )
+SECTIONS = section_records.__name__.replace(".", "/") + ".py"  # where the sections' records are derived
 HEAD = f"""# Parameters
 
 Every key of params.yaml. `whetstone params KEY` prints one of them with its value now,
@@ -77,7 +79,11 @@ def page(keys: Keys) -> str:
         name: node for name, node in sorted(keys.schema["$defs"].items()) if not name.endswith(".partial")
     }
     choices = {name: node for name, node in definitions.items() if "x-tag" in node}
-    records = {name: node for name, node in definitions.items() if "properties" in node}
+    records = {
+        name: node
+        for name, node in definitions.items()
+        if "properties" in node and node.get("x-source") != SECTIONS  # which stand above
+    }
     parts = [HEAD, "## Sections\n", *(_section(keys, key) for key in sections)]
     parts += [
         "## Choices\n",

@@ -19,7 +19,9 @@ stands in the stage's `meta`, which DVC keeps and never looks at:
   {source.kind: sampled}}}` where the member says that; a setting that all members share (`assess.settings.…`)
   has the largest of theirs (`sections.py`);
 - `settings: [sft.common, "sft.runs.${key}"]`: sections of params.yaml that count by their values as resolved,
-  those first that others are laid over (flows/graph/codelock.py).
+  those first that others are laid over (flows/graph/codelock.py);
+- `records: {"sft.runs.${key}": tasks.sft_params.SftRun}`: the typed records of sections, by which the file is
+  checked and its reference is written (`section_records.py`).
 
 A stage of the user's own needs no `meta`. What cannot be resolved here (DVC's own `vars` of other files) is
 left for DVC to say.
@@ -167,12 +169,17 @@ def families(root: Path | None = None) -> tuple[Family, ...]:
     """Returns every family of dvc.yaml, in its order; none where the file is missing or no mapping (DVC says
     what is wrong).
     """
+    return _families(*stamp(root))
+
+
+def stamp(root: Path | None = None) -> tuple[Path, int, int]:
+    """Returns what changes with dvc.yaml's content: its path, time and size; zeros where it is missing."""
     path = (root or ROOT) / DVC_YAML
     try:
         stat = path.stat()
     except OSError:
-        return ()
-    return _families(path, stat.st_mtime_ns, stat.st_size)
+        return path, 0, 0
+    return path, stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=32)

@@ -1,45 +1,30 @@
 """The whole of params.yaml as one typed record, and the check of the whole file before anything is computed.
 
-The sections' own records lie beside the code that they configure; this module only joins them, so stages
-never import it.
+The sections' own records lie beside the code that they configure, and dvc.yaml names them; this module only
+joins them, so stages never import it.
 """
 
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, model_validator
 
 from flows.graph import stage_checks
 from flows.graph.contradictions import contradictions
-from flows.graph.families import at, sections
+from flows.graph.families import DVC_YAML, at, sections, stamp
 from flows.graph.fill import filled
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.presets import with_presets
 from flows.graph.problems import describe, remove
+from flows.graph.section_records import preset_sections, section_fields
 from flows.graph.sections import with_members_laid
-from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.exams.exams_params import ExamsParams
-from pipelines.evaluation.assessment_params import RewardReportParams, WinsParams
-from pipelines.evaluation.theory.theory_params import TheoryParams
-from pipelines.settings import Settings
-from pipelines.training.policy_params import PolicyParams
-from tasks.assess_params import Assess
-from tasks.base_params import BaseRun
-from tasks.evaluate_params import EvaluateRun
+from flows.graph.stage_checks import member_record
+from pipelines.settings import ROOT, Settings
 from tasks.execution_params import ExecutionParams
-from tasks.judgements_params import JudgementsParams
-from tasks.preferences_params import PreferenceSet
-from tasks.report_params import ReportParams
-from tasks.rl_params import RlRun
-from tasks.run_params import DpoRun, RankingRun
-from tasks.sft_params import SftRun
-from tasks.verifier_params import VerifierReportParams, VerifierRun
-
-PRESETS = ("rl.presets.", "rl.methods.")
-Run = TypeVar("Run", bound=Settings)
 
 
 class Identity(Settings):
@@ -52,84 +37,21 @@ class Identity(Settings):
     )
 
 
-class Rl(Settings):
-    """`presets` are those of presets.yaml, `methods` settings by preset or presets of one's own, `runs` the
-    stages rl@<run>: each is laid over what `methods` says of its `method`, that over `common`, and that over
-    the preset of this name.
-
-    A preset may contradict itself where a run would mend it: that is refused with the run; keys and values
-    are checked in all of them.
-    """
-
-    common: dict[str, Any] = Field({}, description="what the runs share, laid over their presets")
-    presets: dict[str, PolicyParams] = Field({}, description="presets by name, which presets.yaml holds")
-    methods: dict[str, PolicyParams] = Field(
-        {}, description="settings of all runs of a preset, and presets of one's own, by name"
-    )
-    runs: dict[str, RlRun]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_contradictions_to_runs(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {
-            **value,
-            **{
-                section: {name: item for name, item in value[section].items() if not _only_contradicts(item)}
-                for section in ("presets", "methods")
-                if isinstance(value.get(section), dict)
-            },
-        }
-
-
-def _only_contradicts(preset: Any) -> bool:
-    """Returns whether a preset, laid over what it shares, is invalid only in how its settings combine."""
-    try:
-        PolicyParams.model_validate(preset)
-    except ValidationError as error:
-        return all(item["type"] == "value_error" and not item["loc"] for item in error.errors())
-    return False
-
-
-class Runs(Settings, Generic[Run]):
-    """`runs` by name. Each is one stage, and already contains what `common` holds (see
-    `sections.with_members_laid`).
-    """
-
-    common: dict[str, Any] = Field({}, description="what the runs share; each is laid over it")
-    runs: dict[str, Run]
-
-
 class Params(Settings):
-    """The whole of params.yaml."""
+    """The whole of params.yaml: what belongs to no stage, and, in the record that `params_record` derives,
+    the section of every stage.
+    """
 
     identity: Identity
-    corpus: dict[str, CorpusParams]
-    base: Runs[BaseRun]
-    sft: Runs[SftRun]
-    preferences: dict[str, PreferenceSet]
-    reward_model: Runs[RankingRun]
-    dpo: Runs[DpoRun]
-    exams: dict[str, ExamsParams]
-    judgements: dict[str, JudgementsParams]
-    verifier: Runs[VerifierRun]
-    verifier_report: VerifierReportParams
-    rl: Rl
-    evaluate: Runs[EvaluateRun]
-    assess: Assess
-    wins: dict[str, WinsParams]
-    reward_report: RewardReportParams
-    dpo_theory: dict[str, TheoryParams]
-    report: ReportParams
     execution: ExecutionParams
-    # sections of the user's own stages, which no record here describes
+    presets: ClassVar[set[tuple[str, ...]]] = set()
+    # sections of the user's own stages, which no record describes
     _own: dict[str, Any] = PrivateAttr({})
 
     @model_validator(mode="before")
     @classmethod
-    def lay(cls, value: Any) -> Any:
-        return with_members_laid(value)
+    def _lay(cls, value: Any) -> Any:
+        return _without_contradicting_presets(with_members_laid(value), cls)
 
     def section(self, dotted: str) -> Any:
         """Returns the record or value of a section as dvc.yaml names it: `rl.runs.grpo`, `corpus.exam`,
@@ -139,13 +61,52 @@ class Params(Settings):
         are no records.
         """
         value: Any = self
-        if dotted.partition(".")[0] in self._own:
-            return at(self._own, dotted.split("."))
-        if dotted.startswith(PRESETS):
+        path = tuple(dotted.split("."))
+        if path[0] in self._own:
+            return at(self._own, path)
+        if path[:-1] in self.presets:
             return {}
-        for part in dotted.split("."):
+        for part in path:
             value = value[part] if isinstance(value, dict) else getattr(value, part)
         return value
+
+
+def params_record(root: Path | None = None) -> type[Params]:
+    """Returns the record of params.yaml with the sections that dvc.yaml's stages describe, of this project
+    where the folder has no dvc.yaml.
+    """
+    folder = root if root is not None and (root / DVC_YAML).exists() else ROOT
+    return _params_record(folder, stamp(folder))
+
+
+@lru_cache(maxsize=8)
+def _params_record(root: Path, _: Any) -> type[Params]:
+    record = create_model("Params", __base__=Params, __module__=__name__, **section_fields(root))
+    record.__doc__ = Params.__doc__
+    record.presets = preset_sections(root)
+    return record
+
+
+def _without_contradicting_presets(value: Any, record: type[Params]) -> Any:
+    """Returns the file without presets that only contradict themselves: a run may mend that, and is refused
+    where it does not. Keys and values are checked in all of them.
+    """
+    for path in record.presets:
+        *above, key = path
+        members, holder, kind = at(value, path), at(value, above), member_record(record, path)
+        if isinstance(members, dict) and kind is not None:
+            kept = {name: item for name, item in members.items() if not _only_contradicts(item, kind)}
+            value = {**value, above[0]: {**holder, key: kept}}
+    return value
+
+
+def _only_contradicts(preset: Any, kind: type[BaseModel]) -> bool:
+    """Returns whether a preset, laid over what it shares, is invalid only in how its settings combine."""
+    try:
+        kind.model_validate(preset)
+    except ValidationError as error:
+        return all(item["type"] == "value_error" and not item["loc"] for item in error.errors())
+    return False
 
 
 def load(root: Path, name: str = PARAMS) -> Params:
@@ -159,19 +120,19 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
     """
     problems: dict[str, str] = {}
     params = None
-    raw = filled(with_presets(raw, root), root)
-    own = {key: value for key, value in raw.items() if key in sections(root) - set(Params.model_fields)}
+    raw, record = filled(with_presets(raw, root), root), params_record(root)
+    own = {key: value for key, value in raw.items() if key in sections(root) - set(record.model_fields)}
     data = copy.deepcopy({key: value for key, value in raw.items() if key not in own})
     # contradictions are only seen among values that are right by themselves: drop the wrong ones and look
     # again
     for _ in range(8):
         try:
-            params = Params.model_validate(data)
+            params = record.model_validate(data)
             break
         except ValidationError as error:
             fresh, remaining = False, copy.deepcopy(data)
             for item in error.errors():
-                path, text = describe(item, remaining, Params)
+                path, text = describe(item, remaining, record)
                 key = ".".join(path) or "(file)"
                 # a record without its wrong value may contradict itself only because the value is gone
                 spurious = any(
@@ -186,9 +147,9 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
             if not fresh:
                 break
     for key, text in (
-        *stage_checks.unused(raw, Params, root),
+        *stage_checks.unused(raw, record, root),
         *contradictions(raw, root),
-        *stage_checks.problems(raw, Params, root),
+        *stage_checks.problems(raw, record, root),
     ):
         problems.setdefault(key, text)
     if problems:

@@ -21,9 +21,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, NoDefault
 from pydantic_core import core_schema
 
 from flows.graph.families import DVC_YAML, PLACEHOLDER, families, overlays, sections
-from flows.graph.params import Params
+from flows.graph.params import params_record
 from flows.graph.params_file import read_yaml
 from flows.graph.params_partial import REF, partial
+from flows.graph.section_records import steps
 from pipelines.settings import ROOT, Seam
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -44,13 +45,13 @@ def params_schema(root: Path = ROOT) -> Node:
     """Returns the schema of params.yaml. A section that only dvc.yaml names, for a stage of the user's own,
     may hold anything.
     """
-    schema = _generated()
-    _lay(schema, {members: [_steps(layer) for layer in layers] for members, layers in overlays(root).items()})
+    schema, known = _generated(root), params_record(root).model_fields
+    _lay(schema, {members: [steps(layer) for layer in layers] for members, layers in overlays(root).items()})
     declared = read_yaml(root / DVC_YAML) if (root / DVC_YAML).exists() else {}
-    for name in sorted(sections(root) - set(Params.model_fields) - set(_elsewhere(declared, root))):
+    for name in sorted(sections(root) - set(known) - set(_elsewhere(declared, root))):
         schema["properties"][name] = {"description": "a section of a stage that dvc.yaml declares"}
     _describe(schema["properties"], declared)
-    needs = _needs(path for path in _read_by_dvc(root) if path[0] in Params.model_fields)
+    needs = _needs(path for path in _read_by_dvc(root) if path[0] in known)
     head = {
         "$schema": DRAFT,
         "title": "params.yaml of Whetstone",
@@ -206,8 +207,9 @@ def summary(module: str) -> str:
     return " ".join(match[1].split()) if match else ""
 
 
-def _generated() -> Node:
-    schema = _Generate(by_alias=True).generate(Params.__pydantic_core_schema__, mode="validation")
+def _generated(root: Path) -> Node:
+    record = params_record(root)
+    schema = _Generate(by_alias=True).generate(record.__pydantic_core_schema__, mode="validation")
     _tidy(schema)
     shared: Node = {}
     schema = _shared(schema, shared)
@@ -267,11 +269,6 @@ def _describe(sections: Node, declared: Node) -> None:
         description = stage.get("do", stage).get("desc") if isinstance(stage, dict) else None
         if description and "description" not in node:
             node["description"] = str(description)
-
-
-def _steps(layer: str) -> Path_:
-    """Returns `rl.methods.${item.method}` as ("rl", "methods", "*")."""
-    return tuple(PLACEHOLDER.sub("*", layer).split("."))
 
 
 def _lay(schema: Node, layered: Mapping[Path_, list[Path_]]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from flows.graph import codelock, dvc_api
-from flows.graph.params import Params, load
+from flows.graph.params import load, params_record
 from pydantic import BaseModel
 
 from pipelines.settings import Seam
@@ -65,7 +65,7 @@ def add(seam):
 
 
 first, report = digests(), {}
-every = {(seam.package, seam.interface): seam for seam in seams(Params, set())}
+every = {(seam.package, seam.interface): seam for seam in seams(params_record(), set())}
 for _, seam in sorted(every.items()):
     name = add(seam)
     changed = [stage for stage, entry in digests().items() if entry != first.get(stage)]
