@@ -248,7 +248,7 @@ def _on_meta_device(root: Path, base: BaseRun) -> Any:
         size = getattr(base.tokenizer, "vocab_size", 512)
         tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))
         assert base.architecture is not None  # one of the two is set
-    return build(base.architecture, tokens, 0)
+        return build(base.architecture, tokens, 0)
 
 
 def sandbox(needed: bool = True) -> Iterator[Finding]:
