@@ -67,8 +67,8 @@ def _preferences(
     """
     members = {key: tuple(value) for key, value in stage.spec.params.items() if isinstance(value, dict)}
     shown = set(read.curves)  # a baseline that is no run of sft has its curve here
-    folders = (stage.input(name) for name in ("metrics", "curves", "samples"))
-    return preference_results.read(stages, *folders, shown, members)
+    metrics, curves, samples = map(stage.input, ("metrics", "curves", "samples"))
+    return preference_results.read(stages, metrics, curves, samples, shown, members)
 
 
 def _policy_runs(
