@@ -154,19 +154,23 @@ def write_edited(root: Path, settings: list[str] | None, targets: list[str] | No
 
 
 def own_settings(root: Path, as_json: bool, text: str | None = None) -> dict[str, Any]:
-    """Returns {"recipe": …, "own": […]}: the recipe, and the settings by which params.yaml (or `text` in its
-    place) differs from it. They are printed first, if there are any.
+    """Returns {"recipe": …, "edited": […], "own": […]}: the recipe, its files that were edited since it was
+    used, and the settings by which params.yaml (or `text` in its place) differs from it. They are printed
+    first, if there are any.
     """
     from flows.graph import recipes
     from flows.graph.params_file import ParamsError
 
     try:
-        changes = recipes.own(root, text)
+        changes, edited = recipes.own(root, text), recipes.edited_since(root)
     except ParamsError as error:
         fail(str(error), 2, as_json)
     if changes and not as_json:
         out.print(recipes.sentence(root, changes), style="yellow", markup=False)
-    return {"recipe": recipes.active(root), "own": [change.as_json() for change in changes]}
+    if edited and not as_json:
+        use = f"whetstone use {recipes.active(root)}"
+        out.print(f"{', '.join(edited)} changed since `{use}`; use it again", style="yellow", markup=False)
+    return {"recipe": recipes.active(root), "edited": edited, "own": [change.as_json() for change in changes]}
 
 
 def make_plan(

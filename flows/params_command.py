@@ -17,7 +17,7 @@ from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.params_keys import ITEM, NAME, Key, Keys, shown, words
 from flows.graph.params_schema import params_schema
-from flows.graph.presets import with_presets
+from flows.graph.presets import PRESETS_FILE, with_presets
 from flows.graph.sections import with_members_laid
 from pipelines.settings import Settings
 
@@ -37,24 +37,26 @@ class PlacedValue:
 
 @dataclass(frozen=True)
 class Now:
-    """The present value of a key, and the key of params.yaml that sets it (`where`); empty for the
+    """The present value of a key, and the key that sets it (`where`) with its file; both are empty for the
     default.
     """
 
     value: Any
     where: str
+    file: str = ""
 
     def sentence(self, name: str) -> str:
         if not self.where:
             return "its default"
-        return PARAMS if self.where == name else f"{PARAMS}: {self.where}, which it is laid over"
+        return self.file if self.where == name else f"{self.file}: {self.where}, which it is laid over"
 
 
 class Values:
     """The values of params.yaml, together with everything that they are laid over."""
 
     def __init__(self, root: Path):
-        self.raw = with_presets(read_yaml(root / PARAMS), root)
+        self._own = read_yaml(root / PARAMS)
+        self.raw = with_presets(self._own, root)
         self.laid = with_members_laid(_placed(self.raw))
         self.problems: list[str] = []
         try:
@@ -68,7 +70,7 @@ class Values:
         """
         placed = at(self.laid, name.split("."))
         if isinstance(placed, PlacedValue):
-            return Now(placed.value, placed.where)
+            return Now(placed.value, placed.where, self._file_of(placed.where))
         if placed is not None or self.typed is None:
             return None
         value: Any = self.typed
@@ -88,6 +90,12 @@ class Values:
             if isinstance(value, Settings)
             else Now(list(value) if isinstance(value, tuple) else value, "")
         )
+
+    def _file_of(self, where: str) -> str:
+        """Returns the file that holds a key: params.yaml lies over presets.yaml."""
+        *above, last = where.split(".")
+        holder = at(self._own, above)
+        return PARAMS if isinstance(holder, dict) and last in holder else PRESETS_FILE
 
 
 def _placed(value: Any, path: tuple[str, ...] = ()) -> Any:
@@ -149,7 +157,7 @@ def as_dict(keys: Keys, key: Key, values: Values, below: bool = True) -> dict[st
         "unit": key.unit or None,
         "needed": key.needed,
         **({"default": node["default"]} if "default" in node else {}),
-        **({"value": now.value, "from": now.where or "default"} if now else {}),
+        **({"value": now.value, "from": now.where or "default", "file": now.file or None} if now else {}),
         "kind": key.kind or None,
         "source": key.source,
         "cited": key.cited,

@@ -78,7 +78,10 @@ def _print_used(recipe: str, used: Used, back: str | None) -> None:
         markup=False,
     )
     if used.supplied:
-        out.print(f"taken from the default, for it refers to them: {', '.join(used.supplied)}", markup=False)
+        brought = (f"{key} (named by {setting})" for key, setting in used.supplied.items())
+        out.print(f"taken from the default, for no recipe says them: {', '.join(brought)}", markup=False)
+    if used.shared:
+        out.print(f"and what they share there: {', '.join(used.shared)}", markup=False)
     if back:
         out.print(
             f"settings of your own ({len(used.own)}) are kept in {used.aside}; they come back with: {back}",

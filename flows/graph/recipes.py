@@ -7,9 +7,9 @@ default]` it starts from those, laid over each other in this order, and from the
 among them. `use a+b` is a recipe that extends both. A value null takes a key out.
 
 params.yaml stays the whole truth, so DVC needs to know nothing of recipes. recipes/.applied.yaml holds the
-default as it was (`base`) and with the recipe on it (`laid`), and belongs into version control with
-params.yaml. What params.yaml holds beside that are settings of the user's own (`-S`, an editor): said at
-every plan, kept aside by name or carried over when a recipe is used.
+default as it was (`base`) and with the recipe on it (`laid`), and digests of the recipe's files; it belongs
+into version control with params.yaml. What params.yaml holds beside that are settings of the user's own
+(`-S`, an editor): said at every plan, kept aside by name or carried over when a recipe is used.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from flows.graph.params_file import (
     text_of,
     write_text,
 )
+from flows.graph.recipe_files import FOLDER, digests, edited
 from flows.graph.references import Graph
 from pipelines.settings import is_options_of, laid_over
 
-FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"
 OWN = "recipes/own"  # settings of the user's own that were kept aside
 REMEMBERED = ".whetstone/params.default.yaml"  # the default before the first `-S`, where no git knows it
@@ -59,6 +59,7 @@ yaml-language-server: $schema=schemas/params.schema.json
 The recipe {0}: `whetstone use {0}` made this file of recipes/, `whetstone use default` goes back.
 `whetstone params KEY` shows what a key may be, means and is now; presets by name lie in presets.yaml;
 `whetstone plan` says what an edit makes stale."""
+OF_RECIPE = re.compile(r"^# The recipe \S+: `whetstone use ", re.MULTILINE)  # that head
 SHOWN = 6
 ABSENT: Any = object()
 
@@ -101,6 +102,14 @@ def own(root: Path, text: str | None = None) -> list[Change]:
     return list(_differences(filled(parse(laid, APPLIED), root), filled(parse(text), root)))
 
 
+def edited_since(root: Path) -> list[str]:
+    """Returns the files of the active recipe that were edited after it was used. Raises ParamsError when
+    .applied.yaml cannot be read.
+    """
+    recorded = _applied(root).get("files", {})
+    return [f"{FOLDER}/{name}.yaml" for name in edited(root, recorded if isinstance(recorded, dict) else {})]
+
+
 def sentence(root: Path, changes: list[Change]) -> str:
     """Returns `recipe gsm8k_small with 2 settings of your own: sft.common.steps 1000 -> 10, …`."""
     count = f"{len(changes)} setting{'s' if len(changes) > 1 else ''} of your own"
@@ -120,18 +129,21 @@ def remember(root: Path) -> None:
 
 @dataclass(frozen=True)
 class Used:
-    """The result of `use`: `key old -> new` lines, the members that the recipe only refers to, and the user's
-    own settings with the file that holds them (None: carried over, or none).
+    """The result of `use`: `key old -> new` lines, the members of the default that the recipe only refers to,
+    with the setting that does, what those share there, and the user's own settings with the file that holds
+    them (None: carried over, or none).
     """
 
     changed: list[str]
-    supplied: list[str]
+    supplied: dict[str, str]
+    shared: list[str]
     own: list[Change]
     aside: Path | None
 
     def as_json(self) -> dict[str, Any]:
         own = [change.as_json() for change in self.own]
-        return {"changed": self.changed, "supplied": self.supplied, "own": own}
+        brought = {"supplied": list(self.supplied), "shared": self.shared}
+        return {"changed": self.changed, **brought, "own": own}
 
 
 def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) -> Used:
@@ -142,7 +154,7 @@ def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) ->
     """
     before, own_changes = parse(read_text(root / PARAMS)), own(root)
     base = _base(root, own_changes)
-    document, supplied = _lay(root, name, base)
+    document, brought = _lay(root, name, base)
     laid = base if name == DEFAULT else text_of(document)
     check(parse(laid), PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml", root)
     changes = [*(own_changes if keep else []), *(_read_own(bring) if bring else [])]
@@ -157,11 +169,13 @@ def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) ->
         write_text(root / PARAMS, text)
         (root / APPLIED).unlink(missing_ok=True)
     else:
-        save_with_comments(root / APPLIED, {"recipe": name, "base": base, "laid": laid})
+        files = digests(root, (part for part in chain(root, name) if part != DEFAULT))
+        save_with_comments(root / APPLIED, {"recipe": name, "base": base, "laid": laid, "files": files})
         write_text(root / PARAMS, text)
     return Used(
         [_words(change) for change in _differences(before, parse(text))],
-        supplied,
+        brought.members,
+        brought.shared,
         changes if keep else own_changes,
         aside,
     )
@@ -221,9 +235,19 @@ def chain(root: Path, name: str) -> list[str]:
     return recipes
 
 
-def _lay(root: Path, name: str, base: str) -> tuple[Any, list[str]]:
-    """Returns the document of params.yaml that `name` makes of the default `base`, and the members that
-    `_supply` added.
+@dataclass(frozen=True)
+class _Brought:
+    """What comes from the default because the recipe refers to it: members with the setting that names each,
+    and what they share there.
+    """
+
+    members: dict[str, str]
+    shared: list[str]
+
+
+def _lay(root: Path, name: str, base: str) -> tuple[Any, _Brought]:
+    """Returns the document of params.yaml that `name` makes of the default `base`, and what `_supply`
+    added.
     """
     document, parts = document_of(base), chain(root, name)
     if DEFAULT not in parts:
@@ -240,9 +264,11 @@ def _lay(root: Path, name: str, base: str) -> tuple[Any, list[str]]:
         if family.from_params and _is_absent(document, family.over):
             _put(document, Change(family.over, ABSENT, CommentedMap()))
     # with the default itself nothing is left to bring: what is not there was taken out
-    supplied = [] if DEFAULT in parts else _supply(document, base, root)
+    brought = _Brought({}, [])
+    if DEFAULT not in parts:
+        _supply(document, base, root, brought)
     fill(document, root)
-    return document, supplied
+    return document, brought
 
 
 def _is_absent(document: Any, path: tuple[str, ...]) -> bool:
@@ -257,31 +283,34 @@ def _is_absent(document: Any, path: tuple[str, ...]) -> bool:
     return False
 
 
-def _supply(document: Any, base: str, root: Path) -> list[str]:
+def _supply(document: Any, base: str, root: Path, brought: _Brought) -> None:
     """Add the members of the default that something refers to and no recipe defines: `start: sft` alone adds
-    the default's SFT model with everything that it is made of. Returns their keys, in order.
+    the default's SFT model with everything that it is made of.
     """
-    supplied: list[str] = []
     default = parse(base)
     default_graph, commented = Graph(default, root), document_of(base)
     while True:
         graph = Graph(parse(text_of(document)), root)
-        makers = [
-            maker for read in graph.unmade() for maker in default_graph.makers_of(read.path) if maker.member
-        ]
-        members = {maker.key: (*maker.family.over, maker.member) for maker in makers}
-        fresh = [key for key in members if key not in supplied]
-        if not fresh:
-            return supplied
-        for key in fresh:
-            _supply_member(document, commented, default, members[key], root)
-        supplied += fresh
+        places, referrers = {}, dict[str, str]()
+        for read in graph.unmade():
+            for maker in default_graph.makers_of(read.path):
+                if maker.member and maker.key not in brought.members:
+                    places[maker.key] = (*maker.family.over, maker.member)
+                    referrers.setdefault(maker.key, read.key)
+        if not places:
+            return
+        for key, place in places.items():
+            _supply_member(document, commented, default, place, root, brought)
+            brought.members[key] = referrers[key]
 
 
-def _supply_member(document: Any, commented: Any, default: Any, place: tuple[str, ...], root: Path) -> None:
+def _supply_member(
+    document: Any, commented: Any, default: Any, place: tuple[str, ...], root: Path, brought: _Brought
+) -> None:
     """Put in one of the default's members with what it shares there with others: shared again where the
     recipe says nothing of the section, written into the member where the recipe has members or shared
-    settings of its own, which must not reach it.
+    settings of its own, which must not reach it. Nor must what else the default's stages read (the gate of
+    verifiers) reach members of the recipe's own: it stays away where there are any.
     """
     *members, _ = place
     layers = [resolved(layer, at(default, place)) for layer in overlays(root).get(tuple(members), ())]
@@ -291,6 +320,9 @@ def _supply_member(document: Any, commented: Any, default: Any, place: tuple[str
         if (value := plain(at(document, layer) or {})) and value != plain(at(commented, layer) or {})
     ]
     shared = [path for path in _shared(default, place, root) if not at(document, path)]
+    others = at(document, members) or {}
+    if any(".".join((*members, name)) not in brought.members for name in others):
+        shared = [path for path in shared if path in layers]
     member = at(commented, place)
     if own or (at(document, members) and any(path in layers for path in shared)):
         values = (plain(at(commented, layer) or {}) for layer in [*layers, place])
@@ -300,6 +332,7 @@ def _supply_member(document: Any, commented: Any, default: Any, place: tuple[str
         )
         member.update({key: settings[key] for value in own for key in value if key in settings})
         shared = [path for path in shared if path not in layers]
+    brought.shared.extend(".".join(path) for path in shared)
     for path in shared:
         holder, value = at(document, path[:-1]), at(commented, path)
         if isinstance(holder, CommentedMap):
@@ -387,11 +420,24 @@ def _laid(root: Path) -> str | None:
 
 
 def _base(root: Path, changes: list[Change]) -> str:
-    """Returns the default without recipe and own settings, with all known comments."""
+    """Returns the default without recipe and own settings, with all known comments. Raises ParamsError where
+    params.yaml is a recipe's and nothing tells the default.
+    """
     note = _applied(root)
     if note:
         return str(note.get("base") or note["original"])
     text = read_text(root / PARAMS)
+    if OF_RECIPE.search(text):
+        default = _default(root)
+        if default is None or OF_RECIPE.search(default):
+            raise ParamsError(
+                [
+                    f"{APPLIED}: not found, and {PARAMS} is a recipe's: nothing here tells the default; "
+                    f"bring back with `git checkout COMMIT -- PATH` that file, or {PARAMS} from before the "
+                    f"recipe"
+                ]
+            )
+        return default
     if not changes:
         return text
     document = document_of(text)

@@ -15,6 +15,7 @@ import pytest
 from flows.graph.params_file import PARAMS, read_yaml
 from flows.graph.params_keys import ITEM, NAME, Keys, shown, words
 from flows.graph.params_schema import params_schema
+from flows.graph.presets import PRESETS_FILE
 from flows.params_command import Values, as_dict
 from tests.flows.toy import ROOT
 
@@ -92,6 +93,12 @@ def test_where_a_value_comes_from() -> None:
         "default",
     )
     assert "value" not in facts("dpo.runs.*.epochs")
+    of_preset, own = facts("rl.runs.grpo.sampler.samples"), facts("rl.runs.grpo.validation_every")
+    assert (of_preset["from"], of_preset["file"]) == ("rl.presets.grpo.sampler.samples", PRESETS_FILE)
+    assert (own["from"], own["file"]) == ("rl.common.validation_every", PARAMS)
+    now = Values(ROOT).of("rl.runs.grpo.sampler.samples")
+    assert now is not None
+    assert now.sentence("rl.runs.grpo.sampler.samples").startswith("presets.yaml: rl.presets.grpo.")
 
 
 def test_values_are_those_that_the_stages_get() -> None:

@@ -446,6 +446,18 @@ def test_the_command_lists_and_shows(graph: Project):
     assert "did you mean sharp?" in wrong.stderr
 
 
+def test_the_plan_begins_with_a_recipe_that_was_edited(graph: Project):
+    (graph.folder / "recipes").mkdir(exist_ok=True)
+    path = graph.folder / "recipes/edited.yaml"
+    path.write_text("extends: [default]\nexecution: {threads: 1}\n")
+    assert graph.call("use", "edited").returncode == 0
+    path.write_text("extends: [default]\nexecution: {threads: 2}\n")
+    said = "recipes/edited.yaml changed since `whetstone use edited`; use it again"
+    assert said in " ".join(graph.call("plan").stdout.split())
+    assert json.loads(graph.call("status", "--json").stdout)["edited"] == ["recipes/edited.yaml"]
+    assert graph.call("use", "default").returncode == 0
+
+
 def test_a_recipe_that_empties_the_graph_does_not_fill_the_screen(graph: Project):
     (graph.folder / "recipes").mkdir(exist_ok=True)
     shares = "".join(f"  m{number}: {{max_error_share: 0.{number}}}\n" for number in range(10, 30))
@@ -477,6 +489,63 @@ def test_what_a_recipe_only_refers_to_comes_from_the_default(root: Path):
     (root / "recipes/out.yaml").write_text("extends: [default]\nsft: {runs: {sft: null}}\n")
     with pytest.raises(ParamsError, match="'sft' is made by no stage"):
         recipes.use(root, "out")
+
+
+def test_what_comes_from_the_default_is_said_with_what_names_it(root: Path):
+    (root / "recipes/one.yaml").write_text("rl: {runs: {one: {method: grpo, start: sft, data: exam}}}\n")
+    used = recipes.use(root, "one")
+    assert used.supplied["sft.runs.sft"] == "rl.runs.one.start"
+    assert used.shared == ["sft.common", "base.common"]
+    assert used.as_json()["supplied"] == list(used.supplied)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_gate_of_the_default_reaches_no_verifier_of_the_recipes_own(root: Path, own: bool):
+    """It comes with the default's verifier, and is said; beside verifiers of one's own it stays away."""
+    run = {"mine": {"method": "rloo_verifier", "start": "sft", "data": "rlvr", "judge": "verifier"}}
+    run["mine"] |= {"reward": {"kind": "verifier"}, "checker": "phrase_answer"}
+    recipe = {"rl": {"runs": run}}
+    if own:
+        recipe["verifier"] = {"runs": {"own": {"start": "rlvr_start", "data": "explored"}}}
+    (root / "recipes/judged.yaml").write_text(yaml.safe_dump(recipe))
+    used = recipes.use(root, "judged")
+    gate = check(read_yaml(root / PARAMS), PARAMS, root).section("verifier_report").laboratory.gate
+    assert "verifier.runs.verifier" in used.supplied
+    assert ("verifier_report" in used.shared) is not own
+    assert gate.max_attack == (0.01 if own else 1.0)
+
+
+def test_an_edit_of_the_recipe_is_seen_until_it_is_used_again(root: Path):
+    recipes.use(root, "small+cpu")
+    assert recipes.edited_since(root) == []
+    path = root / "recipes/small.yaml"
+    path.write_text("# another word\n" + SMALL)
+    assert recipes.edited_since(root) == []  # its values are what they were
+    path.write_text(SMALL.replace("steps: 10", "steps: 11"))
+    assert recipes.edited_since(root) == ["recipes/small.yaml"]
+    (root / "recipes/cpu.yaml").unlink()
+    assert recipes.edited_since(root) == ["recipes/small.yaml", "recipes/cpu.yaml"]
+    (root / "recipes/cpu.yaml").write_text(CPU)
+    recipes.use(root, "small+cpu")
+    assert recipes.edited_since(root) == []
+    recipes.use(root, "default")
+    assert recipes.edited_since(root) == []
+
+
+def test_the_default_comes_back_without_the_note_of_the_recipe(root: Path):
+    before = (root / PARAMS).read_text()
+    (root / "recipes/one.yaml").write_text("rl: {runs: {one: {method: grpo, start: sft, data: exam}}}\n")
+    recipes.use(root, "one")
+    (root / recipes.APPLIED).unlink()
+    with pytest.raises(
+        ParamsError, match=r"recipes/\.applied\.yaml: not found, and params\.yaml is a recipe's"
+    ):
+        recipes.use(root, "default")
+    assert "The recipe one" in (root / PARAMS).read_text()
+    (root / recipes.REMEMBERED).parent.mkdir()
+    (root / recipes.REMEMBERED).write_text(before)
+    recipes.use(root, "default")
+    assert (root / PARAMS).read_text() == before
 
 
 def test_data_is_bound_to_no_tokenizer(root: Path):
