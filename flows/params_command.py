@@ -48,6 +48,8 @@ class Now:
     def sentence(self, name: str) -> str:
         if not self.where:
             return "its default"
+        if not self.file:
+            return f"the default of {self.where}"
         return self.file if self.where == name else f"{self.file}: {self.where}, which it is laid over"
 
 
@@ -57,7 +59,9 @@ class Values:
     def __init__(self, root: Path):
         self._own = read_yaml(root / PARAMS)
         self.raw = with_presets(self._own, root)
-        self.laid = with_members_laid(_placed(self.raw))
+        self.laid = with_members_laid(
+            _placed(self.raw), lambda value, key: _placed(value, tuple(key.split(".")))
+        )
         self.problems: list[str] = []
         try:
             self.typed: Params | None = check(self.raw, root=root)
@@ -92,10 +96,12 @@ class Values:
         )
 
     def _file_of(self, where: str) -> str:
-        """Returns the file that holds a key: params.yaml lies over presets.yaml."""
+        """Returns the file that holds a key, params.yaml before presets.yaml; empty where none does."""
         *above, last = where.split(".")
-        holder = at(self._own, above)
-        return PARAMS if isinstance(holder, dict) and last in holder else PRESETS_FILE
+        for name, values in ((PARAMS, self._own), (PRESETS_FILE, self.raw)):
+            if isinstance(holder := at(values, above), dict) and last in holder:
+                return name
+        return ""
 
 
 def _placed(value: Any, path: tuple[str, ...] = ()) -> Any:

@@ -7,26 +7,38 @@ lays them itself (`pipelines.settings.laid_over`); here the same is done for the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path as Folder
 from typing import Any
 
+from pydantic import BaseModel
+
 from flows.graph.families import Default, at, defaults, families, overlays, resolved
+from flows.graph.section_records import ANY, records
 from pipelines.settings import laid_over
 
 Path = tuple[str, ...]
+Mark = Callable[[Any, str], Any]  # (the default of a record, its key in the file) -> what stands for it
+ABSENT: Any = object()
 
 
-def below(raw: Any, members: Path, item: Any, root: Folder | None = None) -> dict[str, Any]:
+def _unmarked(value: Any, _: str) -> Any:
+    return value
+
+
+def below(
+    raw: Any, members: Path, item: Any, root: Folder | None = None, mark: Mark = _unmarked
+) -> dict[str, Any]:
     """Returns the merged settings that a member at `members` with the own settings `item` is laid over; empty
-    for none. At the bottom are the values elsewhere that dvc.yaml names as defaults (`meta.defaults`).
+    for none. At the bottom are the values elsewhere that dvc.yaml names as defaults (`meta.defaults`); of
+    those that the file does not say, the defaults of their own records, each as `mark` returns it.
     """
     merged: dict[str, Any] = {}
     for layer in overlays(root).get(members, ()):
         value = at(raw, resolved(layer, item))
         merged = laid_over(merged, value) if isinstance(value, dict) else merged
     own = (default for default in defaults(root).get(members, ()) if not _is_shared(default, members))
-    return laid_over(_elsewhere(raw, own, item, laid_over(merged, item)), merged)
+    return laid_over(_elsewhere(raw, own, item, laid_over(merged, item), mark), merged)
 
 
 def _is_shared(default: Default, members: Path) -> bool:
@@ -34,26 +46,38 @@ def _is_shared(default: Default, members: Path) -> bool:
     return default.setting[0] == members[0]
 
 
-def _elsewhere(raw: Any, defaults: Iterable[Default], item: Any, whole: Any) -> dict[str, Any]:
+def _elsewhere(raw: Any, defaults: Iterable[Default], item: Any, whole: Any, mark: Mark) -> dict[str, Any]:
     """Returns the defaults of a member that stand elsewhere; `whole` is the member over what it shares, of
     which a default's conditions are read. They are returned too, so that a default of a choice's option
     names the choice.
     """
     values: dict[str, Any] = {}
     for default in defaults:
-        holder, key = _place(raw, default, item)
-        if key in holder and all(_says(whole, *condition) for condition in default.where.items()):
+        found = _value(raw, default, item, mark)
+        if found is not ABSENT and all(_says(whole, *condition) for condition in default.where.items()):
             for setting, value in default.where.items():
                 values = laid_over(values, _nested(setting.split("."), value))
-            values = laid_over(values, _nested(default.setting, holder[key]))
+            values = laid_over(values, _nested(default.setting, found))
     return values
 
 
-def _place(raw: Any, default: Default, item: Any) -> tuple[dict[str, Any], str]:
-    """Returns the mapping that holds a default's value, empty where there is none, and the value's key."""
+def _value(raw: Any, default: Default, item: Any, mark: Mark) -> Any:
+    """Returns a default's value: what the file says there, or else what the record of that section has for
+    default; ABSENT where there is no such member, setting or default.
+    """
     *above, key = resolved(default.place, item)
     holder = at(raw, above)
-    return holder if isinstance(holder, dict) else {}, key
+    if not isinstance(holder, dict):
+        return ABSENT
+    if key in holder:
+        return holder[key]
+    record = records().get((*above[:-1], ANY))
+    field = record.model_fields.get(key) if record else None
+    if field is None or field.is_required():
+        return ABSENT
+    value = field.get_default(call_default_factory=True)
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return mark(plain, ".".join((*above, key)))
 
 
 def _says(whole: Any, setting: str, value: Any) -> bool:
@@ -66,9 +90,9 @@ def _nested(path: Iterable[str], value: Any) -> Any:
     return {first: _nested(others, value) if others else value}
 
 
-def with_members_laid(raw: Any) -> Any:
+def with_members_laid(raw: Any, mark: Mark = _unmarked) -> Any:
     """Returns a copy of the raw file in which every member (run, set, preset) contains what it shares, and
-    what members share has its defaults.
+    what members share has its defaults; `mark`: as in `below`.
     """
     if not isinstance(raw, dict):
         return raw
@@ -79,22 +103,24 @@ def with_members_laid(raw: Any) -> Any:
         *section, key = path
         holder = {**at(result, section)}
         holder[key] = {
-            name: _laid(raw, path, value, {setting: str(name) for setting in presets.get(path, ())})
+            name: _laid(raw, path, value, {setting: str(name) for setting in presets.get(path, ())}, mark)
             for name, value in members.items()
         }
         result = {**result, section[0]: holder} if section else holder
-        result = _with_shared_defaults(raw, result, path, members)
+        result = _with_shared_defaults(raw, result, path, members, mark)
     return result
 
 
-def _with_shared_defaults(raw: Any, result: dict[str, Any], path: Path, members: Any) -> dict[str, Any]:
+def _with_shared_defaults(
+    raw: Any, result: dict[str, Any], path: Path, members: Any, mark: Mark
+) -> dict[str, Any]:
     """Returns the file with the defaults of what the members at `path` share: of what they say the largest,
     since none may be cut short.
     """
     for default in defaults().get(path, ()):
         if _is_shared(default, path):
-            places = (_place(raw, default, item) for item in members.values() if isinstance(item, dict))
-            values = [holder[key] for holder, key in places if key in holder]
+            items = (item for item in members.values() if isinstance(item, dict))
+            values = [value for item in items if (value := _value(raw, default, item, mark)) is not ABSENT]
             if values and (largest := _largest(values)) is not None:
                 section, *setting = default.setting
                 result = {**result, section: laid_over(_nested(setting, largest), result[section])}
@@ -109,9 +135,11 @@ def _largest(values: list[Any]) -> Any:
         return values[0] if len(set(map(str, values))) == 1 else None
 
 
-def _laid(raw: Any, path: Path, value: Any, itself: dict[str, str]) -> Any:
+def _laid(raw: Any, path: Path, value: Any, itself: dict[str, str], mark: Mark) -> Any:
     """Returns a member over what it is laid over; a preset lies over the one of its own name (`itself`)."""
-    return laid_over(below(raw, path, {**itself, **value}), value) if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    return laid_over(below(raw, path, {**itself, **value}, mark=mark), value)
 
 
 def _preset_settings() -> dict[Path, list[str]]:

@@ -22,6 +22,7 @@ from flows.graph.params_file import (
 from flows.graph.presets import with_presets
 from pipelines.settings import laid_over
 from pipelines.training.policy_params import PolicyParams
+from tasks.preferences_params import PreferenceSet
 from tests.flows.toy import ROOT, Project
 
 ON = {"start": "sft", "data": "exam", "judge": "none"}
@@ -142,9 +143,9 @@ def test_a_preset_without_a_stage_refuses_nothing_by_how_its_settings_go_togethe
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("rl.common.objective", {"high": 0.3}, "rl.common.objective.high: rl.methods.rloo_verifier refuses it: its objective is reinforce, and high belongs to clip, clip_cov, kl_cov; say it in rl.methods.NAME of those"),
-        ("rl.common.sampler", {"rollouts": 3}, "rl.common.sampler.rollouts: rl.methods.ppo refuses it: its sampler is flat, and rollouts belongs to chain; say it in rl.methods.NAME of those"),
-        ("rl.common.reward", {"form": "soft"}, "rl.common.reward.form: rl.methods.ppo refuses it: its reward is final_answer, and form belongs to chat_verifier, endpoint, verifier; say it in rl.methods.NAME of those"),
+        ("rl.common.objective", {"high": 0.3}, "rl.common.objective.high: rl.runs.rlvr_rule refuses it: its objective is reinforce, and high belongs to clip, clip_cov, kl_cov; say it in rl.methods.NAME or rl.runs.NAME of those"),
+        ("rl.common.sampler", {"rollouts": 3}, "rl.common.sampler.rollouts: rl.runs.ppo refuses it: its sampler is flat, and rollouts belongs to chain; say it in rl.methods.NAME or rl.runs.NAME of those"),
+        ("rl.common.reward", {"form": "soft"}, "rl.common.reward.form: rl.runs.ppo refuses it: its reward is final_answer, and form belongs to chat_verifier, endpoint, verifier; say it in rl.methods.NAME or rl.runs.NAME of those"),
         ("rl.runs.rlvr_rule.objective", {"high": 0.3}, "rl.runs.rlvr_rule.objective.high: unknown: objective is reinforce, and high belongs to clip, clip_cov, kl_cov"),
         ("rl.common.objective", {"hihg": 0.3}, "rl.common.objective.hihg: unknown, did you mean high?"),
     ],
@@ -561,6 +562,29 @@ def test_a_response_may_be_as_long_as_its_set_allows(raw: dict[str, Any]):
     assert check(raw).section("assess.settings").sampling.max_new_tokens == 44  # none is cut short
     raw["rl"]["runs"]["grpo"]["sampling"] = {"max_new_tokens": 9}
     assert check(raw).section("rl.runs.grpo").sampling.max_new_tokens == 9
+
+
+def test_what_a_set_leaves_out_is_its_records_default_for_those_that_use_it(raw: dict[str, Any]):
+    """Corpora and sets of pairs have different defaults: those of the corpus count."""
+    exam = raw["corpus"]["exam"]
+    for key in ("max_prompt_tokens", "max_response_tokens", "near", "decontaminate"):
+        del exam[key]
+    del raw["rl"]["common"]["sampling"], raw["evaluate"]["common"]["sampling"]
+    params = check(raw)
+    pairs, corpus = params.section("preferences.exam_pairs"), params.section("corpus.exam")
+    assert (corpus.max_response_tokens, PreferenceSet.model_fields["max_answer_tokens"].default) == (
+        1024,
+        512,
+    )
+    assert (pairs.max_prompt_tokens, pairs.max_answer_tokens) == (512, 1024)
+    assert (pairs.near, pairs.decontaminate) == (corpus.near, corpus.decontaminate)
+    assert pairs.decontaminate.ngram == 13
+    assert params.section("rl.runs.grpo").sampling.max_new_tokens == 1024
+    assert params.section("evaluate.runs.sft").sampling.max_new_tokens == 1024
+    raw["preferences"]["exam_pairs"]["near"] = None
+    raw["preferences"]["exam_pairs"]["decontaminate"] = {"near": False}
+    pairs = check(raw).section("preferences.exam_pairs")
+    assert (pairs.near, pairs.decontaminate.ngram, pairs.decontaminate.near) == (None, 13, False)
 
 
 def test_samples_are_judged_by_the_sets_own_checker(raw: dict[str, Any]):

@@ -96,6 +96,14 @@ def test_where_a_value_comes_from() -> None:
     of_preset, own = facts("rl.runs.grpo.sampler.samples"), facts("rl.runs.grpo.validation_every")
     assert (of_preset["from"], of_preset["file"]) == ("rl.presets.grpo.sampler.samples", PRESETS_FILE)
     assert (own["from"], own["file"]) == ("rl.common.validation_every", PARAMS)
+    limit = Values(ROOT).of("preferences.exam_pairs.max_answer_tokens")
+    assert limit is not None
+    assert limit.sentence("preferences.exam_pairs.max_answer_tokens").startswith(
+        "params.yaml: corpus.exam.max_resp"
+    )
+    now = Values(ROOT).of("rl.runs.grpo.reward")
+    assert now is not None
+    assert now.sentence("rl.runs.grpo.reward") == "the default of corpus.exam.reward"
     now = Values(ROOT).of("rl.runs.grpo.sampler.samples")
     assert now is not None
     assert now.sentence("rl.runs.grpo.sampler.samples").startswith("presets.yaml: rl.presets.grpo.")
