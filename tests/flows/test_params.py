@@ -143,9 +143,9 @@ def test_a_preset_without_a_stage_refuses_nothing_by_how_its_settings_go_togethe
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("rl.common.objective", {"high": 0.3}, "rl.common.objective.high: rl.runs.rlvr_rule refuses it: its objective is reinforce, and high belongs to clip, clip_cov, kl_cov; say it in rl.methods.NAME or rl.runs.NAME of those"),
-        ("rl.common.sampler", {"rollouts": 3}, "rl.common.sampler.rollouts: rl.runs.ppo refuses it: its sampler is flat, and rollouts belongs to chain; say it in rl.methods.NAME or rl.runs.NAME of those"),
-        ("rl.common.reward", {"form": "soft"}, "rl.common.reward.form: rl.runs.ppo refuses it: its reward is final_answer, and form belongs to chat_verifier, endpoint, verifier; say it in rl.methods.NAME or rl.runs.NAME of those"),
+        ("rl.common.objective", {"high": 0.3}, "rl.common.objective.high: rl.methods.rloo_verifier refuses it: its objective is reinforce, and high belongs to clip, clip_cov, kl_cov; say it in rl.methods.NAME of those"),
+        ("rl.common.sampler", {"rollouts": 3}, "rl.common.sampler.rollouts: rl.methods.ppo refuses it: its sampler is flat, and rollouts belongs to chain; say it in rl.methods.NAME of those"),
+        ("rl.common.reward", {"form": "soft"}, "rl.common.reward.form: rl.methods.ppo refuses it: its reward is final_answer, and form belongs to chat_verifier, endpoint, verifier; say it in rl.methods.NAME of those"),
         ("rl.runs.rlvr_rule.objective", {"high": 0.3}, "rl.runs.rlvr_rule.objective.high: unknown: objective is reinforce, and high belongs to clip, clip_cov, kl_cov"),
         ("rl.common.objective", {"hihg": 0.3}, "rl.common.objective.hihg: unknown, did you mean high?"),
     ],
