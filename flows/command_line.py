@@ -173,6 +173,22 @@ def own_settings(root: Path, as_json: bool, text: str | None = None) -> dict[str
     return {"recipe": recipes.active(root), "edited": edited, "own": [change.as_json() for change in changes]}
 
 
+def tried_rewards(root: Path, params: Any, as_json: bool, refuse: bool = True) -> list[dict[str, Any]]:
+    """Returns what reward functions of the user's own say of five questions, after printing a line for
+    each. Fails where one cannot be used at all; without `refuse` that is printed too.
+    """
+    from flows import reward_trial
+
+    trials = reward_trial.trials(root, params)
+    faults = reward_trial.faults(trials)
+    if faults and refuse:
+        fail("\n".join(faults), 2, as_json)
+    if not as_json:
+        for trial in trials:
+            out.print(trial.sentence, style="red" if trial.fault else None, markup=False)
+    return [trial.as_json() for trial in trials]
+
+
 def make_plan(
     root: Path, targets: list[str] | None, force: bool, as_json: bool, text: str | None = None
 ) -> Any:

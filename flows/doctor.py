@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import configured_run
+from flows import configured_run, reward_trial
 from flows.configured_run import Finding
 from flows.running.headline import cause
 from flows.workspace import STATE
@@ -121,10 +121,14 @@ def _params(root: Path) -> Iterator[Finding]:
     from flows.graph.params_file import ParamsError
 
     try:
-        load(root)
-        yield Finding("params.yaml", True, "every value is known and in range")
+        params = load(root)
     except ParamsError as error:
         yield Finding("params.yaml", False, "; ".join(error.problems), "correct the keys that are named")
+        return
+    yield Finding("params.yaml", True, "every value is known and in range")
+    for trial in reward_trial.trials(root, params):
+        remedy = "mend the function: `whetstone judge PATH FILE` says what it gives"
+        yield Finding("reward", not trial.fault, trial.sentence, remedy)
 
 
 def _raw_data(root: Path) -> Iterator[Finding]:

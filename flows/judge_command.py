@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from flows.command_line import own_stdout
 from flows.local_model import UnknownModel, current_root, execution_settings, model_folder, placement
 from pipelines.rewards.judge import Judge, Response, judge_of
+from pipelines.rewards.own.place import is_path
 from pipelines.rewards.response_file import read_row
 from pipelines.rewards.reward_params import JUDGE
 from pipelines.rewards.verdict import Verdict, error
@@ -79,14 +80,16 @@ class Provided:
 
 
 def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[Judge, Tokens | None]:
-    """Returns the judge that `rule` names (a module of pipelines/rewards, or a folder with a judge's model),
-    and the tokenizer of a judge that scores token ids, else None.
+    """Returns the judge that `rule` names (a module of pipelines/rewards, a function by its path, or a folder
+    with a judge's model), and the tokenizer of a judge that scores token ids, else None.
 
     `settings`: `key=value` options of its record. Raises BadUsage, or what the judge raises where it cannot
     be made.
     """
     options = read_settings(settings)
-    if rule not in JUDGE.names():
+    if is_path(rule):
+        rule, options = JUDGE.by_path, {**options, "path": rule}
+    elif rule not in JUDGE.names():
         rule, options = _kind_of(rule, root), {**options, "model": rule}
     try:
         chosen = JUDGE.choose({"kind": rule, **options})

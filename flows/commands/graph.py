@@ -16,6 +16,7 @@ from flows.command_line import (
     out,
     own_settings,
     project,
+    tried_rewards,
     write_edited,
 )
 from flows.commands.options import AsJson, Settings, Supposed, Targets
@@ -35,12 +36,18 @@ def plan(
     text, added = edited(root, settings, targets, as_json) or (None, [])
     own = own_settings(root, as_json, text)
     planned = make_plan(root, targets, force, as_json, text)
+    rewards = tried_rewards(root, planned.params, as_json)
     if added:
         err.print(f"params.yaml: `whetstone run` would add {', '.join(added)}", style="yellow", markup=False)
     if as_json:
         print(
             json.dumps(
-                {**own, "stale": len(planned.todo), "stages": [row.as_json() for row in planned.rows]},
+                {
+                    **own,
+                    **({"rewards": rewards} if rewards else {}),
+                    "stale": len(planned.todo),
+                    "stages": [row.as_json() for row in planned.rows],
+                },
                 indent=1,
             )
         )
@@ -67,7 +74,8 @@ def run(
     root = project(as_json)
     write_edited(root, settings, targets, as_json)
     own = own_settings(root, as_json)
-    from flows.graph import dvc_api, plan
+    from flows import reward_trial
+    from flows.graph import dvc_api, params, plan
     from flows.graph.params_file import ParamsError
     from flows.plan_table import print_done
     from flows.running.live import Silent, Terminal
@@ -76,6 +84,8 @@ def run(
     from flows.workspace import Busy
 
     try:
+        if reward_trial.mentioned(root):
+            tried_rewards(root, params.load(root), as_json)
         if as_json:
             result = start(root, targets or [], force, jobs, Silent())
         else:

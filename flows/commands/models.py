@@ -107,7 +107,8 @@ def judge(
     rule: Annotated[
         str,
         typer.Argument(
-            help="A reward by its name (`math_answer`, `code_tests`, …), or a judge's model: models/verifier."
+            help="A reward by its name (`math_answer`, `code_tests`, …), a function of your own "
+            "(`my_rewards.py:correct`), or a judge's model: models/verifier."
         ),
     ],
     file: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.command_line import error_message, fail, out, project
+from flows.command_line import error_message, fail, out, project, tried_rewards
 from flows.commands.options import AsJson
 
 if TYPE_CHECKING:
@@ -60,8 +60,13 @@ def use(
     except (Busy, OSError) as error:
         fail(error_message(error), 1, as_json)
     back = f"whetstone use {before} --own {used.aside}" if used.aside else None
+    from flows import reward_trial
+    from flows.graph.params import load
+
+    rewards = tried_rewards(root, load(root), as_json, refuse=False) if reward_trial.mentioned(root) else []
     if as_json:
-        print(json.dumps({"recipe": recipe, **used.as_json(), "bring_back": back}, indent=1))
+        tried = {"rewards": rewards} if rewards else {}
+        print(json.dumps({"recipe": recipe, **tried, **used.as_json(), "bring_back": back}, indent=1))
     else:
         _print_used(recipe, used, back)
 

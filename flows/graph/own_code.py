@@ -126,7 +126,7 @@ def _named_files(root: Path, folder: Path, words: Iterable[str]) -> Iterator[Pat
     for word in words:
         for base in dict.fromkeys((folder, root)):
             path = Path(os.path.normpath(base / word))
-            if path.is_relative_to(root) and path.suffix != ".py" and path.is_file():
+            if path.is_relative_to(root) and path.suffix not in (".py", ".log") and path.is_file():
                 if path.relative_to(root).parts[0] not in {*made, ".git", ".dvc", ".whetstone", *PACKAGES}:
                     yield path
                 break

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.rewards.judge import Response
+from pipelines.rewards.own.record import COLUMNS
 
 if TYPE_CHECKING:
     from pipelines.models.tokenizer import Tokens
 
 QUESTION = ("question", "prompt")
+READ = frozenset({"response", "reference", "finished", *QUESTION})  # all else is a column, for functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class FileQuestion:
 
 def read_row(line: bytes, number: int, tokens: Tokens | None = None) -> Response:
     """Parses a line `{"response": …, "reference": …}`, with `question` or `prompt` for judges that read it,
-    and `finished` (default true).
+    and `finished` (default true). Other keys are columns, which functions of the user's own read.
 
     `tokens` encodes prompt and response, for judges of token ids. Raises ValueError, naming the line, for
     anything else.
@@ -60,4 +62,6 @@ def _read(line: bytes, number: int, tokens: Tokens | None) -> Response:
         raise ValueError(f"finished must be true or false, not {json.dumps(finished)[:40]}")
     prompt_ids = tokens.encode_prompt(question) if tokens else []
     ids = tuple(tokens.encode_response(text)) if tokens else ()
-    return Response(FileQuestion(str(number), question, reference, "file", prompt_ids), ids, text, finished)
+    meta = {COLUMNS: {name: value for name, value in row.items() if name not in READ}}
+    asked = FileQuestion(str(number), question, reference, "file", prompt_ids, meta)
+    return Response(asked, ids, text, finished)

@@ -6,6 +6,7 @@ import csv
 
 import pytest
 
+from pipelines.corpora.raw.columns import BadRow, plain
 from tests.corpora.made import table, write_lines
 
 COLUMNS = {"question": "ask.text", "answer": "gold", "level": "hard"}
@@ -71,3 +72,42 @@ def test_a_hub_dataset_that_is_not_at_hand_offline(tmp_path, monkeypatch):
         table(
             tmp_path / "tok", tmp_path, {"rl": "train"}, source={"id": "nobody/nothing", "revision": "abc123"}
         )
+
+
+def test_columns_for_rewards_are_kept_by_their_own_names(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [
+        {"problem": f"what is {n} and {n * n}?", "solution": f"so #### {n}", "hard": n / 2, "rubric": ["a", n > 2],
+         "other": "x"}
+        for n in range(6)
+    ]  # fmt: skip
+    write_lines(tmp_path / "rows.jsonl", rows)
+    write_lines(tmp_path / "held.jsonl", [{"problem": "wholly unlike the others", "solution": "#### 7"}])
+    source = {"answer_after": "####", "keep": ["hard", "rubric"]}
+
+    def records(file, **options):
+        files = {"train": file, "heldout": "held.jsonl"}
+        columns = {"question": "problem", "answer": "solution"}
+        return table(tmp_path / f"tok-{file}", tmp_path, files, columns, near=None, source=source | options,
+                     decontaminate={"near": False}).records  # fmt: skip
+
+    made = records("rows.jsonl")
+    kept = {record.answer: record.meta["columns"] for record in made["rl"]}
+    assert kept["3"] == {"solution": "so #### 3", "hard": 1.5, "rubric": ["a", True]}
+    (held,) = made["heldout"]
+    assert held.meta["columns"] == {"solution": "#### 7", "hard": None, "rubric": None}
+    (tmp_path / "rows.jsonl").rename(tmp_path / "moved.jsonl")
+    plain = [{**row, "rubric": "text"} for row in rows]
+    datasets.Dataset.from_list(plain).to_parquet(tmp_path / "rows.parquet")
+    assert {record.meta["columns"]["hard"] for record in records("rows.parquet")["rl"]} == {
+        n / 2 for n in range(6)
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(b"x", "rubric is bytes, which no JSON holds"), ("\ud800", "rubric holds half of a character")],
+)
+def test_what_no_file_can_hold_is_a_bad_row(value, reason):
+    with pytest.raises(BadRow, match=reason):
+        plain({"rubric": [{"a": value}]}, "rubric")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pipelines.models.tokenizer import LONE_SURROGATE
 
 NUMBER = re.compile(r"[-+]?(\d[\d,]*(\.\d*)?|\.\d+)")
 DIGITS = re.compile(r"\d+")
@@ -37,6 +40,27 @@ def cell(row: Mapping[str, Any], column: str) -> Any:
     for part in column.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def plain(row: Mapping[str, Any], column: str) -> Any:
+    """Returns the value of a column as JSON holds it: text, a number, true, false, null (also for what is
+    missing and no number), lists and objects of these. Raises BadRow for anything else.
+    """
+    return _plain(cell(row, column), column)
+
+
+def _plain(value: Any, column: str) -> Any:
+    if isinstance(value, str) and LONE_SURROGATE.search(value):
+        raise BadRow(f"{column} holds half of a character, which no encoding has")
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, column) for item in value]
+    if isinstance(value, Mapping):
+        return {str(_plain(key, column)): _plain(item, column) for key, item in value.items()}
+    raise BadRow(f"{column} is {type(value).__name__}, which no JSON holds")
 
 
 def flag(row: Mapping[str, Any], column: str) -> bool:

@@ -210,6 +210,9 @@ class TableSource(SplitSource):
     """Any Hugging Face dataset id, or local JSONL, CSV and Parquet files, with a mapping of columns."""
 
     columns: TableColumns = TableColumns()
+    keep: tuple[str, ...] = Field(
+        (), description="further columns that a reward function of one's own reads, by their own names"
+    )
     normalise: Normalise = False
     answer_after: str | None = Field(
         None,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipelines.corpora.raw.columns import BadRow, cell, level, text
+from pipelines.corpora.raw.columns import BadRow, cell, level, plain, text
 from pipelines.corpora.raw.dialogue import conversation, prompt_turns, without_shared_turns
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.tables import table_rows
@@ -55,8 +55,18 @@ def _problem(source: TableSource, reading: Reading, row: Mapping[str, Any], role
         solution=solution,
         level=None if columns.level is None else level(text(row, columns.level)),
         key="" if columns.key is None else text(row, columns.key),
+        meta=_kept(source, row),
         conversation=turns,
     )
+
+
+def _kept(source: TableSource, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the columns that rewards of the user's own read by their own names, the answer's among them
+    where it is called otherwise.
+    """
+    answer = source.columns.answer
+    names = ([answer] if answer != "answer" and "." not in answer else []) + list(source.keep)
+    return {"columns": {name: plain(row, name) for name in dict.fromkeys(names)}} if names else {}
 
 
 def _turns(row: Mapping[str, Any], column: str, solution: str | None) -> Conversation:

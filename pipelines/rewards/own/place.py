@@ -62,6 +62,15 @@ class FunctionPlace:
             raise ValueError(f"{self.code} has no {self.name}; it has {', '.join(close) or 'nothing'}")
 
 
+def is_path(text: str) -> bool:
+    """Returns whether a text has one of the forms that name a function."""
+    try:
+        FunctionPlace.of(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _bound(body: list[ast.stmt]) -> list[str]:
     """Returns the names that statements bind, also below conditions; * where another module's names are
     taken.
