@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CACHE = f"{STATE}/reward_trials.json"
 QUESTIONS = 5
+SETS = "corpus"  # the section of sets of questions
 MENTIONED = re.compile(r"reward:\s*[\"']?[\w./-]+:\w|kind:\s*[\"']?function\b")
 # of an exception that says where a function could not go, and nothing of the function
 UNREACHED = re.compile(r"\w*(Connect|Timeout|URLError|Unreachable)\w*:|took more than")
@@ -182,7 +183,7 @@ def _examples(root: Path, params: Params, data: str) -> Iterator[Any]:
     if written.is_file():
         with open(written, encoding="utf-8") as stream:
             yield from (Example(**json.loads(line)) for line in islice(stream, QUESTIONS))
-    elif data in params.corpus:
+    elif data in getattr(params, SETS):
         yield from _raw_examples(root, params, data)
 
 
@@ -197,7 +198,7 @@ def _raw_examples(root: Path, params: Params, data: str) -> Iterator[Any]:
     from pipelines.corpora.raw.problem import Reading
     from pipelines.seams import load
 
-    settings = params.corpus[data]
+    settings = getattr(params, SETS)[data]
     shares = Shares(settings.validation_share, settings.heldout_share)
     for name, source in settings.sources.items():
         if source.generates or getattr(source, "id", None) is not None:
