@@ -24,6 +24,12 @@ from rubric.words import count  # a folder of the user's own
 def polite(completions, answer, **kwargs):
     words = json.loads(Path("rubric/words.json").read_text())
     return [float(count(text, words) > 0) for text in completions]
+
+
+def strict(prompt, completion, record):
+    if len(completion) % 2:
+        raise ValueError("an odd length")
+    return completion.endswith(record.answer)
 """,
     "rubric/words.py": "import helper\n\n\ndef count(text, words):\n    return sum(map(text.count, words)) + helper.NONE\n",
     "rubric/words.json": '["1", "2"]\n',
@@ -48,6 +54,9 @@ RUN = {
 }
 
 
+EVALUATED = {"model": "own", "data": "exam", "reward": "my_rewards.py:strict", "max_error_share": 1.0}
+
+
 def write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +65,11 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = clone.make(tmp_path_factory.mktemp("clone") / "project", {"rl.runs.own": RUN})
+    made = clone.make(
+        tmp_path_factory.mktemp("clone") / "project", {"rl.runs.own": RUN, "evaluate.runs.own": EVALUATED}
+    )
     write(made.folder, FILES)
-    made.run("rl@own")
+    made.run("evaluate@own")
     return made
 
 
@@ -73,6 +84,17 @@ def test_parts_of_a_reward_are_in_curve_and_metrics(project: Project) -> None:
     assert figures["errors"] == 0
 
 
+def test_errors_are_counted_and_kept_with_their_last_line(project: Project) -> None:
+    rows = [json.loads(line) for line in (project.folder / "samples/own.jsonl").read_text().splitlines()]
+    odd = [row for row in rows if len(row["text"]) % 2]
+    assert odd
+    assert {row["verdict"] for row in odd} == {"error"}
+    assert {row["reason"] for row in odd} == {"ValueError: an odd length (my_rewards.py:15)"}
+    assert "error" not in {row["verdict"] for row in rows if len(row["text"]) % 2 == 0}
+    heldout = json.loads((project.folder / "metrics/evaluate/own.json").read_text())["heldout"]
+    assert sum(figures["errors"] for figures in heldout.values()) == len(odd)
+
+
 @pytest.mark.parametrize("name", ["rubric/words.json", "helper.py"])
 def test_what_a_reward_reaches_makes_its_run_stale(project: Project, name: str) -> None:
     path = project.folder / name
@@ -84,6 +106,7 @@ def test_what_a_reward_reaches_makes_its_run_stale(project: Project, name: str) 
     path.write_text(text + ("LATER = 1\n" if path.suffix == ".py" else "\n"))
     key = name if "/" in name else f"./{name}"
     assert project.reasons("rl@own", "rl@own") == [f"code {key} changed"]
+    assert project.plan("evaluate@own")["evaluate@own"] == "run"  # its own reward lies in the same file
     path.write_text(text)
 
 
