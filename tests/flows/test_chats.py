@@ -130,7 +130,7 @@ def test_turns_through_the_stages(project: Project):
     assert "a response ends with <eos> (" in text
     base = project.folder / ".whetstone/logs"
     said = [
-        line for log in base.rglob("base@base*") if log.is_file() for line in log.read_text().splitlines()
+        line for log in base.rglob("base-base.log") if log.is_file() for line in log.read_text().splitlines()
     ]
     assert any("template: the tokenizer's own chat template" in line for line in said)
     shown = json.loads(project.call("show", "corpus@chats", "--file", "rl", "--json").stdout)
