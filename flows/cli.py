@@ -1,5 +1,5 @@
-"""`whetstone`: plan, run, status, lineage, audit, aside, report, show, ui, serve, doctor, use, judge,
-params, chat, sample.
+"""`whetstone`: plan, run, status, compare, lineage, audit, aside, report, show, ui, serve, doctor, use,
+judge, params, chat, sample.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. The
 commands themselves are in `flows/commands/`.
@@ -19,6 +19,7 @@ from flows.commands.graph import doctor, plan, run, status
 from flows.commands.models import aside, audit, judge, lineage
 from flows.commands.pages import report, serve, show, ui
 from flows.commands.settings import params, use
+from flows.commands.side_by_side import compare
 from pipelines.quiet import quiet
 
 gc.set_threshold(100_000)  # imports make many objects that stay: looking for garbage among them is wasted
@@ -34,6 +35,7 @@ for command in (
     plan,
     run,
     status,
+    compare,
     lineage,
     audit,
     report,
