@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ TINY: dict[str, Any] = {
 }
 
 
-def make(folder: Path, settings: dict[str, Any] | None = None) -> toy.Project:
+def make(folder: Path, settings: dict[str, Any] | None = None, python: str = sys.executable) -> toy.Project:
     """A clone in `folder` (which must not exist) with TINY and `settings` (dotted keys) in its
-    params.yaml.
+    params.yaml; `python` runs its commands and stages (see `tests.flows.forks`).
     """
     env = toy.environment(folder.parent)
     subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(folder)], check=True, env=env)
@@ -54,7 +55,7 @@ def make(folder: Path, settings: dict[str, Any] | None = None) -> toy.Project:
             shutil.copyfile(ROOT / name, folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
-    project = toy.Project(folder)
+    project = toy.Project(folder, python)
     project.env.pop("PYTHONPATH", None)
     for key, value in {**TINY, **(settings or {})}.items():
         project.set(key, value)

@@ -50,11 +50,11 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, api: str) -> toy.Project:
+def project(tmp_path_factory: pytest.TempPathFactory, api: str, learning_python: str) -> toy.Project:
     """A clone with the recipe `quick` and tiny settings, in which SFT and GRPO have run; its runs share one
     Prefect server.
     """
-    made = clone.make(tmp_path_factory.mktemp("pages") / "project")
+    made = clone.make(tmp_path_factory.mktemp("pages") / "project", python=learning_python)
     made.env["PREFECT_API_URL"] = api
     assert made.call("use", "quick").returncode == 0
     for key, value in clone.TINY.items():

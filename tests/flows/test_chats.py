@@ -75,8 +75,8 @@ def write_hub(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = clone.make(tmp_path_factory.mktemp("chats") / "project", SETTINGS)
+def project(tmp_path_factory: pytest.TempPathFactory, learning_python: str) -> Project:
+    made = clone.make(tmp_path_factory.mktemp("chats") / "project", SETTINGS, learning_python)
     raw = made.folder / "raw"
     (raw / "chats").mkdir()
     write_lines(

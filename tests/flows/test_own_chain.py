@@ -56,8 +56,8 @@ ROUNDS = [f"{stage}_{k}" for k in (1, 2) for stage in ("preferences@round", "ref
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = clone.make(tmp_path_factory.mktemp("clone") / "project")
+def project(tmp_path_factory: pytest.TempPathFactory, learning_python: str) -> Project:
+    made = clone.make(tmp_path_factory.mktemp("clone") / "project", python=learning_python)
     (made.folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (made.folder / "recipes/mine.yaml").write_text(MINE)
     (made.folder / "recipes/small.yaml").write_text(SMALL)

@@ -265,11 +265,11 @@ DECLARED = """
 """
 
 
-def test_a_stage_of_ones_own_is_one_file_and_one_declaration(tmp_path: Path):
+def test_a_stage_of_ones_own_is_one_file_and_one_declaration(tmp_path: Path, learning_python: str):
     """In a clone of the whole repository: checked, planned, run, stale by its own code and settings, in the
     lineage of nothing else.
     """
-    project = clone.make(tmp_path / "project")
+    project = clone.make(tmp_path / "project", python=learning_python)
     (project.folder / "tasks/letters.py").write_text(OWN)
     with open(project.folder / "dvc.yaml", "a") as stream:
         stream.write(DECLARED)

@@ -36,13 +36,14 @@ PAIRS = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, learning_python: str) -> Project:
     made = clone.make(
         tmp_path_factory.mktemp("clone") / "project",
         {
             "base.runs.tiny": {"data": "small", "tokenizer": {"kind": "char", "alphabet": "bytes"}},
             "sft.runs.tuned": {"start": "tiny", "data": "small"},
         },
+        learning_python,
     )
     raw = made.folder / "raw"
     (raw / "small").mkdir()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,9 @@ def settings(model: object, tokenizer: object) -> dict:
     return whole
 
 
-def make(folder: Path, model: object, tokenizer: object) -> Project:
+def make(folder: Path, model: object, tokenizer: object, python: str) -> Project:
     """A clone that takes its model and its tokenizer from outside. `base` is as far as these tests go."""
-    project = clone.make(folder)
+    project = clone.make(folder, python=python)
     for key, value in settings(model, tokenizer).items():
         project.set(key, value)
     (project.folder / ".whetstone").mkdir(exist_ok=True)
@@ -76,10 +77,10 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def taken(tmp_path_factory: pytest.TempPathFactory, others: Path) -> Path:
+def taken(tmp_path_factory: pytest.TempPathFactory, others: Path, learning_python: str) -> Path:
     """Run once, with `whetstone run`; every test gets a copy."""
     home = tmp_path_factory.mktemp("clone")
-    project = make(home / "project", "assets/llm", "assets/llm")
+    project = make(home / "project", "assets/llm", "assets/llm", learning_python)
     shutil.copytree(others / "a", project.folder / "assets/llm")
     ended = {name: stage["ended"] for name, stage in project.run("base@base")["stages"].items()}
     assert set(ended.values()) == {"run"}
@@ -88,9 +89,9 @@ def taken(tmp_path_factory: pytest.TempPathFactory, others: Path) -> Path:
 
 
 @pytest.fixture
-def project(taken: Path, tmp_path: Path) -> Project:
+def project(taken: Path, tmp_path: Path, learning_python: str) -> Project:
     shutil.copytree(taken, tmp_path / "project", symlinks=True)
-    found = toy.Project(tmp_path / "project")
+    found = toy.Project(tmp_path / "project", learning_python)
     found.env.pop("PYTHONPATH", None)
     (found.folder / ".whetstone/mlflow.db").unlink()  # `bring` registers nothing, and the audit would miss it
     return found
@@ -249,7 +250,7 @@ def test_a_gguf_file(project: Project, others: Path):
 def test_an_id_without_a_commit(tmp_path: Path, others: Path):
     with Hub() as hub:
         first = hub.commit("some/llm", others / "a")
-        project = make(tmp_path / "project", "some/llm", "some/llm")
+        project = make(tmp_path / "project", "some/llm", "some/llm", sys.executable)
         project.set("execution.offline", False)
         project.env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
         project.bring("base")
@@ -302,7 +303,7 @@ def test_an_id_without_a_commit(tmp_path: Path, others: Path):
 
 @everything
 def test_an_unknown_id_offline(tmp_path: Path):
-    project = make(tmp_path / "project", "nobody/nothing", "nobody/nothing")
+    project = make(tmp_path / "project", "nobody/nothing", "nobody/nothing", sys.executable)
     plan = project.plan("base")
     assert "run" in plan.values()
     shown = project.call("plan", "base", HF_HOME=str(tmp_path / "hf"))

@@ -26,7 +26,7 @@ from tests.training.stages import make_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 # The stage alone, without the check of its code digest, which these specifications do not hold.
-LAUNCH = "import sys; from tasks import launch; launch.launch(2, [sys.executable, '-m', 'tests.tasks.preference_worker', sys.argv[1]], 5)"
+LAUNCH = "import sys; from tasks import launch; launch.launch(2, [sys.argv[1], '-m', 'tests.tasks.preference_worker', sys.argv[2]], 5)"
 OPTIMISER = {"learning_rate": 3e-3, "epsilon": 1e-8, "weight_decay": 0.0}
 DPO = {"steps": 24, "batch_size": 8, "max_tokens": 32, "validation_every": 6, "optimiser": OPTIMISER}
 RANKING = {"steps": 50, "batch_size": 16, "max_tokens": 32, "validation_every": 10, "optimiser": OPTIMISER}
@@ -178,9 +178,9 @@ def sample_set(
     return run_stage(f"preferences@{name}", {f"preferences.{name}": values}, inputs, outs, **how)
 
 
-def in_two_processes(stage: Stage, folder: Path, **execution: Any) -> Path:
-    """What has run in this process once more, in two and with ZeRO 1: the folder of its outputs.
-    AssertionError with its output if it fails.
+def in_two_processes(stage: Stage, folder: Path, python: str, **execution: Any) -> Path:
+    """What has run in this process once more, in two of the interpreter `python` and with ZeRO 1: the folder
+    of its outputs. AssertionError with its output if it fails.
     """
     spec = json.loads(json.dumps(stage.spec.__dict__, default=list))
     spec["execution"] |= {"processes": 2, "zero_stage": 1, "micro_batch_tokens": 60} | execution
@@ -189,7 +189,7 @@ def in_two_processes(stage: Stage, folder: Path, **execution: Any) -> Path:
     path = folder / f"several/{stage.name}.json"
     path.write_text(json.dumps(spec))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WHETSTONE_SPEC": str(path)}
-    command = [sys.executable, "-c", LAUNCH, stage.name]
+    command = [sys.executable, "-c", LAUNCH, python, stage.name]
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -5,7 +5,6 @@ processes.
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -58,9 +57,9 @@ def test_the_curve_and_the_figures_say_reward_and_true_accuracy(undisturbed):
 
 
 @pytest.mark.parametrize("stop", ["3:SIGKILL", "in5:SIGTERM"])
-def test_a_killed_run_ends_byte_equal(folder, undisturbed, stop):
+def test_a_killed_run_ends_byte_equal(folder, undisturbed, stop, learning_python):
     work = f"killed {stop[0]}"
-    command = [sys.executable, "-m", "tests.training.stages", str(folder), NAME, stop, work]
+    command = [learning_python, "-m", "tests.training.stages", str(folder), NAME, stop, work]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     status = subprocess.run(
         command, cwd=ROOT, env=environment, timeout=120, stdout=subprocess.DEVNULL
@@ -116,7 +115,7 @@ def test_the_stage_reaches_its_judge_through_its_parameters(folder):
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_figures_of_one(folder):
+def test_two_processes_have_the_figures_of_one(folder, learning_python):
     more = {"optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5}, "zero_signal": "count", "iterations": 3}
     more["critic"] = {
         "warmup": 1,
@@ -134,7 +133,7 @@ def test_two_processes_have_the_figures_of_one(folder):
         "WHETSTONE_SPEC": str(folder / "spec.json"),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tasks", NAME], env=environment, capture_output=True, text=True
+        [learning_python, "-m", "tasks", NAME], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
     together = [json.loads(line) for line in Path("curves/ppo_rm.jsonl").read_text().splitlines()]

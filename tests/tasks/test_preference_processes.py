@@ -48,14 +48,16 @@ def same_curves(one: Path, other: Path, rows: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dpo", "reward_model"])
-def test_two_processes_end_where_one_does(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_two_processes_end_where_one_does(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learning_python: str
+):
     monkeypatch.chdir(tmp_path)
     make_folder(tmp_path)
     extra = ["data/reference/dpo"] if kind == "dpo" else []
     if extra:
         params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.data": "sums"}
         stage = run_stage("reference@dpo", params, ["models/sft/model", "data/sums/pairs"], extra)
-        several = in_two_processes(stage, tmp_path)
+        several = in_two_processes(stage, tmp_path, learning_python)
         for side in ("train", "validation"):
             one, other = (
                 load_file(folder / extra[0] / f"{side}.safetensors")["logprobs"]
@@ -64,17 +66,19 @@ def test_two_processes_end_where_one_does(kind: str, tmp_path: Path, monkeypatch
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
     common = {**(DPO if kind == "dpo" else RANKING), "steps": 10, "validation_every": 5}
     common["optimiser"] = common["optimiser"] | {"learning_rate": 3e-4, "epsilon": 1e-5}
-    outs = in_two_processes(run_of(kind, kind, common, {}, extra=extra), tmp_path)
+    outs = in_two_processes(run_of(kind, kind, common, {}, extra=extra), tmp_path, learning_python)
     same_curves(outs / model_outs(kind)[1], Path(f"curves/{kind}.jsonl"), 10)
 
 
 @pytest.mark.slow
-def test_a_round_samples_the_same_pairs_in_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_round_samples_the_same_pairs_in_two_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learning_python: str
+):
     monkeypatch.chdir(tmp_path)
     make_folder(tmp_path)
     run_of("reward_model", "judge", RANKING | {"steps": 10, "validation_every": 5}, {})
     stage = sample_set("round_1", "sft", "judge", {"draw": 1, "pairing": BEST_WORST})
-    outs = in_two_processes(stage, tmp_path)
+    outs = in_two_processes(stage, tmp_path, learning_python)
     one, other = (
         [
             (pair["id"], pair["chosen"], pair["rejected"])
@@ -87,7 +91,9 @@ def test_a_round_samples_the_same_pairs_in_two_processes(tmp_path: Path, monkeyp
     assert (outs / "metrics/preferences/round_1.json").exists()
 
 
-def test_raw_pairs_are_written_by_the_first_of_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_raw_pairs_are_written_by_the_first_of_two_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learning_python: str
+):
     monkeypatch.chdir(tmp_path)
     make_folder(tmp_path)
     rows = [{"prompt": f"{n}+1", "chosen": f"#### {n + 1}", "rejected": "#### 0"} for n in range(6)]
@@ -98,7 +104,7 @@ def test_raw_pairs_are_written_by_the_first_of_two_processes(tmp_path: Path, mon
     outs = ["data/likes/pairs", "data/likes/records", "metrics/preferences/likes.json"]
     inputs = ["raw", "data/tiny/records"]
     stage = run_stage("preferences@likes", {"preferences.likes": values}, inputs, outs)
-    assert bytes_of(in_two_processes(stage, tmp_path)) == bytes_of(tmp_path, *outs)
+    assert bytes_of(in_two_processes(stage, tmp_path, learning_python)) == bytes_of(tmp_path, *outs)
 
 
 def test_every_stage_that_joins_ranks_is_launched_in_several_processes():

@@ -14,10 +14,12 @@ from tests.tasks.verifier_inputs import VERIFIER, distil, judge, make_folder, re
 
 
 @pytest.mark.slow
-def test_the_verifier_branch_in_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_verifier_branch_in_two_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learning_python: str
+):
     monkeypatch.chdir(tmp_path)
     make_folder(tmp_path)
-    outs = in_two_processes(judge(), tmp_path)
+    outs = in_two_processes(judge(), tmp_path, learning_python)
     for file in ("train", "calib", "heldout"):
         one, other = (
             read_judgements(folder / f"data/explored/judgements/{file}.jsonl") for folder in (Path(), outs)
@@ -35,7 +37,7 @@ def test_the_verifier_branch_in_two_processes(tmp_path: Path, monkeypatch: pytes
         "validation_every": 5,
         "optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5},
     }
-    outs = in_two_processes(distil("short", settings), tmp_path)
+    outs = in_two_processes(distil("short", settings), tmp_path, learning_python)
     same_curves(outs / "curves/short.jsonl", Path("curves/short.jsonl"), 10)
     ours, theirs = (
         json.loads((folder / "models/short/model/verifier.json").read_text()) for folder in (Path(), outs)
@@ -53,7 +55,7 @@ def test_the_verifier_branch_in_two_processes(tmp_path: Path, monkeypatch: pytes
             "ignore_gate": True,
         },
     )
-    outs = in_two_processes(stage, tmp_path)
+    outs = in_two_processes(stage, tmp_path, learning_python)
     for name in model_outs("soft"):
         assert (outs / name).exists()
     one, other = (

@@ -3,7 +3,6 @@ torch engine does.
 """
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,12 +38,12 @@ def alone(folder):
 
 
 @pytest.fixture(scope="module", params=LAUNCHES, ids=["0,1,2", "3,0-muon", "offload"])
-def several(request, folder):
+def several(request, folder, learning_python):
     """Names of the stages that ran, and what each rank found."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     launch(
         2,
-        [sys.executable, "-m", "tests.training.rank_worker", str(folder), *request.param],
+        [learning_python, "-m", "tests.training.rank_worker", str(folder), *request.param],
         grace=2,
         env=environment,
     )

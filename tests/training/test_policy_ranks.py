@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ THIN = {  # one prompt and few tokens that carry loss: some updates have none, a
     [(PPO, 3), (TREE, 2), (THIN, 1), (THIN, 3)],
     ids=["ppo, ZeRO-3", "spo_tree, ZeRO-2", "empty updates, ZeRO-1", "empty updates, ZeRO-3"],
 )
-def test_two_processes_have_the_figures_of_one(tmp_path, monkeypatch, settings, zero_stage):
+def test_two_processes_have_the_figures_of_one(tmp_path, monkeypatch, learning_python, settings, zero_stage):
     make_inputs(tmp_path, trained=True)
     monkeypatch.chdir(tmp_path)
     sections = {"rl.methods.grpo": SMALL | settings}
@@ -67,7 +66,7 @@ def test_two_processes_have_the_figures_of_one(tmp_path, monkeypatch, settings, 
         "WHETSTONE_SPEC": str(tmp_path / "spec.json"),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tasks", "rl@grpo"], env=environment, capture_output=True, text=True
+        [learning_python, "-m", "tasks", "rl@grpo"], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
     together = Path("curves/grpo.jsonl").read_text()

@@ -78,12 +78,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_processes_learn_from_pairs_as_one_does(folder):
+def test_two_processes_learn_from_pairs_as_one_does(folder, learning_python):
     alone = learn(folder, Ranks.single(), None)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     launch(
         2,
-        [sys.executable, "-m", "tests.training.test_preference_ranks", str(folder), "0", "3"],
+        [learning_python, "-m", "tests.training.test_preference_ranks", str(folder), "0", "3"],
         grace=2,
         env=environment,
     )

@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def ranks(tmp_path_factory, learning_python):
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("ranks")
     make_tiny_tokens(folder / "tokens")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    launch(2, [sys.executable, "-m", "tests.training.rank_worker", str(folder)], grace=2, env=environment)
+    launch(2, [learning_python, "-m", "tests.training.rank_worker", str(folder)], grace=2, env=environment)
     return [torch.load(folder / f"ranks-{rank}.pt") for rank in (0, 1)]
 
 

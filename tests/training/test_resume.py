@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,8 +30,8 @@ def undisturbed(tmp_path_factory):
         os.chdir(here)
 
 
-def start(folder, name, stop):
-    command = [sys.executable, "-m", "tests.training.stages", str(folder), name, stop]
+def start(python, folder, name, stop):
+    command = [python, "-m", "tests.training.stages", str(folder), name, stop]
     return subprocess.run(
         command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=120
     ).returncode
@@ -42,11 +41,11 @@ def start(folder, name, stop):
     ("name", "stop", "status"),
     [("sft@sft", "17:SIGKILL", -9), ("rl@grpo", "5:SIGKILL", -9), ("rl@grpo", "3:SIGTERM", 143)],
 )
-def test_a_killed_stage_ends_byte_equal(undisturbed, name, stop, status):
+def test_a_killed_stage_ends_byte_equal(undisturbed, learning_python, name, stop, status):
     folder, expected = undisturbed
     work = folder / "work" / name
     subprocess.run(["rm", "-rf", str(work)], check=True)
-    assert start(folder, name, stop) == status
+    assert start(learning_python, folder, name, stop) == status
     assert not (work / "outs").exists(), "nothing may look finished"
     assert len(list((work / "checkpoints").glob("step-*"))) == 1
     with open(work / "curve.jsonl", "a") as stream:
@@ -75,7 +74,7 @@ STOPS = {
 
 
 @pytest.mark.parametrize("method", STOPS)
-def test_a_killed_method_ends_byte_equal(able, monkeypatch, method):
+def test_a_killed_method_ends_byte_equal(able, monkeypatch, learning_python, method):
     """Stopped once or twice, the same model, curve and figures: optimisers, critic, value statistics, moving
     reference, replay buffer.
     """
@@ -88,7 +87,7 @@ def test_a_killed_method_ends_byte_equal(able, monkeypatch, method):
         "segments must wait over the kill"
     )
     for stop in STOPS[method]:
-        assert start(able, name, stop) == (143 if stop.endswith("TERM") else -9)
+        assert start(learning_python, able, name, stop) == (143 if stop.endswith("TERM") else -9)
         assert not (able / "work" / name / "outs").exists(), "nothing may look finished"
         done = json.loads(next((able / "work" / name / "checkpoints").glob("step-*/state.json")).read_text())[
             "done"
