@@ -17,7 +17,7 @@ run: $(READY)
 	@$(if $(RECIPE),$(BIN)/whetstone use $(RECIPE) &&) $(BIN)/whetstone run
 
 test: $(READY)
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # optional: the vLLM rollout engine against the local one, with vLLM's CPU build in an environment of its own
 VLLM := .venv-vllm

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,16 +27,27 @@ ROWS = [
 ]
 
 
-def judge(*words: str, cwd: Path, text: bytes | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "judge", *words],
-        cwd=cwd,
-        env=environment,
-        input=text,
-        capture_output=True,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+Judge = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def judge(learning_python: str) -> Judge:
+    """`judge(*words, cwd=, text=)` runs `whetstone judge WORDS` with `text` for its input."""
+
+    def asked(*words: str, cwd: Path, text: bytes | None = None) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [learning_python, "-m", "flows", "judge", *words],
+            cwd=cwd,
+            env=environment,
+            input=text,
+            capture_output=True,
+        )
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+
+    return asked
 
 
 def rows(*found: object) -> bytes:
@@ -76,7 +87,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_line_a_row_in_order_and_nothing_else(tmp_path: Path):
+def test_a_line_a_row_in_order_and_nothing_else(judge: Judge, tmp_path: Path):
     (tmp_path / "rows.jsonl").write_bytes(rows(*ROWS))
     done = judge("math_answer", "rows.jsonl", "--json", cwd=tmp_path)  # outside of any project
     assert outcomes(done) == ["right", "wrong", "right", "error"]
@@ -86,7 +97,7 @@ def test_a_line_a_row_in_order_and_nothing_else(tmp_path: Path):
     assert found[3]["reason"] == "the reference answer is empty"
 
 
-def test_people_get_numbered_lines_and_a_summary(tmp_path: Path):
+def test_people_get_numbered_lines_and_a_summary(judge: Judge, tmp_path: Path):
     (tmp_path / "rows.jsonl").write_bytes(rows(*ROWS, {"response": "#### \x1b[2Jx\x9b1m", "reference": "5"}))
     done = judge("final_answer", "rows.jsonl", cwd=tmp_path)
     assert done.returncode == 0
@@ -98,7 +109,7 @@ def test_people_get_numbered_lines_and_a_summary(tmp_path: Path):
     assert not {"\x1b", "\x9b"} & set(done.stdout)  # a response's terminal commands stay out of the terminal
 
 
-def test_bad_rows_are_errors_that_name_their_line(tmp_path: Path):
+def test_bad_rows_are_errors_that_name_their_line(judge: Judge, tmp_path: Path):
     good = {"response": "#### 5", "reference": "5"}
     bad: list[object] = [
         b"no json\n", b"[1]\n", b'"text"\n', {"response": "5"}, {"text": "5"}, {"response": 5, "reference": "5"},
@@ -115,7 +126,7 @@ def test_bad_rows_are_errors_that_name_their_line(tmp_path: Path):
     assert "response must be text, not 5" in found[6]["reason"]
 
 
-def test_lone_surrogates_and_separators_travel(tmp_path: Path):
+def test_lone_surrogates_and_separators_travel(judge: Judge, tmp_path: Path):
     done = judge(
         "math_answer",
         "-",
@@ -147,7 +158,7 @@ def test_lone_surrogates_and_separators_travel(tmp_path: Path):
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_bad_usage_is_2_with_the_way_out(tmp_path: Path, words: list[str], message: str):
+def test_bad_usage_is_2_with_the_way_out(judge: Judge, tmp_path: Path, words: list[str], message: str):
     (tmp_path / "rows.jsonl").write_bytes(rows(*ROWS))
     (tmp_path / "empty.jsonl").write_bytes(b"\n\n")
     (tmp_path / "bad.jsonl").write_bytes(b"not a row\n")
@@ -157,7 +168,7 @@ def test_bad_usage_is_2_with_the_way_out(tmp_path: Path, words: list[str], messa
     assert "Traceback" not in done.stderr
 
 
-def test_every_rule_judges(tmp_path: Path):
+def test_every_rule_judges(judge: Judge, tmp_path: Path):
     from pipelines.seams import load
 
     rules = [name for name in JUDGE.names() if not hasattr(load("pipelines.rewards", name), "make_judge")]
@@ -180,7 +191,7 @@ def test_every_rule_judges(tmp_path: Path):
         assert "right" in outcomes(judge(rule, "rows.jsonl", "--json", cwd=tmp_path)), rule
 
 
-def test_programs_are_judged_by_their_tests(tmp_path: Path):
+def test_programs_are_judged_by_their_tests(judge: Judge, tmp_path: Path):
     tests = {"hidden_tests": [{"input": "1 2\n", "output": "3\n"}]}
     adds, fails = "```python\nprint(sum(map(int, input().split())))\n```", "print(4)"
     found = rows(
@@ -204,7 +215,7 @@ def test_programs_are_judged_by_their_tests(tmp_path: Path):
     ],
     ids=" ".join,
 )
-def test_models_judge_by_folder(models: Path, words: list[str]):
+def test_models_judge_by_folder(judge: Judge, models: Path, words: list[str]):
     leak = ["-S", "max_leak=1"] if "verifier" in words[-1] else []
     done = judge(words[0], "rows.jsonl", *words[1:], *leak, "--json", cwd=models)
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -213,7 +224,7 @@ def test_models_judge_by_folder(models: Path, words: list[str]):
     assert len({row["score"] for row in found}) > 1  # of one model, of several questions
 
 
-def test_a_model_that_is_no_judge_is_bad_usage(models: Path):
+def test_a_model_that_is_no_judge_is_bad_usage(judge: Judge, models: Path):
     done = judge("models/policy", "rows.jsonl", cwd=models)
     assert done.returncode == 2
     assert "holds a model that is not a judge" in done.stderr

@@ -32,8 +32,8 @@ ADAPTER = {"rank": 2, "alpha": 4}
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return clone.make(tmp_path_factory.mktemp("clone") / "project")
+def project(tmp_path_factory: pytest.TempPathFactory, learning_python: str) -> Project:
+    return clone.make(tmp_path_factory.mktemp("clone") / "project", python=learning_python)
 
 
 def bring(project: Project, stage: str, adapter: bool, *force: str, **execution: int) -> None:

@@ -6,7 +6,6 @@ import ast
 import json
 import shutil
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -144,16 +143,16 @@ def test_a_module_that_is_none_of_its_own_records_is_no_module(tree: Path) -> No
     assert source_file(tree, "pipelines.room.other.Part") is None
 
 
-def locked(folder: Path) -> dict[str, dict]:
+def locked(python: str, folder: Path) -> dict[str, dict]:
     """What each stage counts, in a copy of the project."""
-    command = [sys.executable, "-m", "flows.graph.codelock"]
+    command = [python, "-m", "flows.graph.codelock"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads((folder / codelock.CODE_LOCK).read_text())
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, python: str) -> Path:
     """A copy of the project."""
     folder = tmp_path / "project"
     kept = ("flows", "tasks", "pipelines", "recipes", "dvc.yaml", "params.yaml", "presets.yaml")
@@ -164,7 +163,7 @@ def project(tmp_path: Path) -> Path:
         elif source.exists():
             shutil.copy(source, folder / name)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, check=True)
+    subprocess.run([python, "-m", "dvc", "init", "-q"], cwd=folder, check=True)
     return folder
 
 
@@ -174,20 +173,20 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1))
 
 
-def stale(folder: Path, before: dict[str, dict], path: str, old: str, new: str) -> set[str]:
+def stale(python: str, folder: Path, before: dict[str, dict], path: str, old: str, new: str) -> set[str]:
     """The stages that count something else after an edit of a file below `folder`, which is taken back."""
     text = (folder / path).read_text()
     replace(folder / path, old, new)
-    after = locked(folder)
+    after = locked(python, folder)
     (folder / path).write_text(text)
     return {name for name in before if after[name] != before[name]}
 
 
-def test_options_of_one_objective_leave_runs_of_another_fresh(project: Path) -> None:
+def test_options_of_one_objective_leave_runs_of_another_fresh(project: Path, python: str) -> None:
     """With a run of clip and one of KL-Cov."""
     replace(project / "params.yaml", "method: grpo", "method: kl_cov")
-    before = locked(project)
-    stale_after = partial(stale, project, before)
+    before = locked(python, project)
+    stale_after = partial(stale, python, project, before)
     options = "pipelines/objectives/options.py"
     coef = 'coef: float = Field(1.0, ge=0, le=100, description="weight of their penalty'
     assert before["rl@grpo"]["settings"]["rl.runs.grpo"]["objective"]["kind"] == "kl_cov"
@@ -217,7 +216,7 @@ def test_options_of_one_objective_leave_runs_of_another_fresh(project: Path) -> 
     assert {name.partition("@")[0] for name in changed} <= {"sft", "verifier", "verifier_report"}
 
 
-def test_options_of_one_reader_leave_corpora_of_another_fresh(project: Path) -> None:
+def test_options_of_one_reader_leave_corpora_of_another_fresh(project: Path, python: str) -> None:
     """With corpora of `exam`, `phrases` and `dialogues`, and sets of pairs of `hh` and `xstest`."""
     pairs = "".join(
         f"  {kind}_pairs:\n    origin: raw/{kind}\n    data: exam\n    judge: none\n"
@@ -228,8 +227,8 @@ def test_options_of_one_reader_leave_corpora_of_another_fresh(project: Path) -> 
     chats = "reader: dialogues, layout: hh, splits: {sft: chats.jsonl, heldout: heldout.jsonl}"
     corpus = f"  chats:\n    raw: raw/chats\n    sources: {{chats: {{{chats}}}}}\n"
     replace(project / "params.yaml", "\ncorpus:\n", f"\ncorpus:\n{corpus}")
-    before = locked(project)
-    stale_after = partial(stale, project, before)
+    before = locked(python, project)
+    stale_after = partial(stale, python, project, before)
     assert {"corpus@chats", "preferences@hh_pairs", "preferences@xstest_pairs"} < before.keys()
     readers, layouts = "pipelines/corpora/readers/options.py", "pipelines/corpora/pairs/options.py"
     start = "start_max: int = Field(\n        60,"
