@@ -1,5 +1,4 @@
-"""`whetstone`: plan, run, status, compare, lineage, audit, aside, report, show, ui, serve, doctor, use,
-judge, params, chat, sample.
+"""`whetstone` and its commands, in the order in which `--help` lists them.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. The
 commands themselves are in `flows/commands/`.
@@ -17,6 +16,7 @@ from flows.command_line import DEBUG, report_unexpected
 from flows.commands.asking import chat, sample
 from flows.commands.graph import doctor, plan, run, status
 from flows.commands.models import aside, audit, judge, lineage
+from flows.commands.new import new
 from flows.commands.pages import report, serve, show, ui
 from flows.commands.settings import params, use
 from flows.commands.side_by_side import compare
@@ -32,6 +32,7 @@ app = typer.Typer(
     help="Whetstone: one graph from raw data to an audited checkpoint.",
 )
 for command in (
+    new,
     plan,
     run,
     status,

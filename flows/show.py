@@ -140,7 +140,7 @@ def show(root: Path, subject: str, row: int, file: str | None = None, model: str
     if reader is None:
         return Shown(subject, file_name, row, len(lines), value["id"], [], [], "", "", value)
     tokens = Tokens.load(root / "models" / reader / "model")
-    sequences = _pair(value, tokens, rules) if names is PAIRS else _record(value, tokens, rules)
+    sequences = shown_pair(value, tokens, rules) if names is PAIRS else shown_record(value, tokens, rules)
     stops = [(id, tokens.tokenizer.id_to_token(id) or "") for id in tokens.stop_ids]
     template = "written out" if tokens.chat is None else "the tokenizer's chat template"
     return Shown(subject, file_name, row, len(lines), value["id"], sequences, stops, template, reader, value)
@@ -234,7 +234,7 @@ def _file(folder: Path, file: str | None, names: Sequence[str]) -> tuple[Path, l
     )
 
 
-def _record(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequenced]:
+def shown_record(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequenced]:
     record = record_of(Example(**value), tokens, rules.answers)
     if isinstance(record, NotEncodable):
         raise ValueError(f"{record.where}: {record.reason}")
@@ -245,7 +245,7 @@ def _record(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequ
     return [Sequenced.of("demonstration", ids, spans, tokens)]
 
 
-def _pair(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequenced]:
+def shown_pair(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequenced]:
     tokenised = tokenise_pairs([PairExample(**value)], tokens, replace(rules, max_bad_rows=1.0), value["id"])
     if not tokenised.pairs:
         reasons = ", ".join(reason.replace("_", " ") for reason in tokenised.left_out)

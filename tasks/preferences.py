@@ -39,6 +39,7 @@ from pipelines.training.preference_rounds import figures, sample_and_judge
 from pipelines.training.ranks import Ranks
 from pipelines.training.sharded_judge import ShardedJudge
 from pipelines.training.sharded_rollouts import ShardedEngine
+from tasks.judge_params import NONE
 from tasks.judges import make_judge
 from tasks.preferences_params import PreferenceSet
 from tasks.sampler import make_sampler
@@ -73,7 +74,9 @@ def run(stage: Stage) -> None:
     name = stage.item
     params = stage.section(f"preferences.{name}", PreferenceSet)
     folder = stage.input(f"data/{params.data}/records")
-    examples = {file: read_examples(folder / f"{file}.jsonl") for file in FILES}
+    examples = {
+        file: [] if params.data == NONE else read_examples(folder / f"{file}.jsonl") for file in FILES
+    }
     source = params.source
     if isinstance(source, SampledParams) and source.file is None:
         samples = _sample(stage, params, source, examples, SetRules.read(folder))

@@ -18,8 +18,10 @@ class PreferenceSet(PreferencesParams):
     """`preferences.<set>`; dvc.yaml reads `origin`, `data` and `judge` in it."""
 
     data: str = Field(
+        NONE,
         min_length=1,
-        description=("the corpus whose prompts are sampled and whose sides prompts keep"),
+        description="the corpus whose prompts are sampled and whose sides prompts keep; none: pairs that "
+        "stand for themselves",
     )
     judge: str = Field(
         NONE,
@@ -43,6 +45,8 @@ class PreferenceSet(PreferencesParams):
     @model_validator(mode="after")
     def _one_judge(self) -> Self:
         source = self.source
+        if isinstance(source, SampledParams) and self.data == NONE:
+            raise ValueError("pairs of samples answer the prompts of a corpus: name it in data")
         check_judge(
             source.reward if isinstance(source, SampledParams) and source.file is None else None, self.judge
         )

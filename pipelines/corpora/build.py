@@ -262,13 +262,15 @@ def _files(problem: Problem, role: str, verifier: VerifierShares | None) -> tupl
 
 def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Counter[str]) -> None:
     """Raises ValueError where a file that every corpus needs is empty, or a file for which its sources name a
-    role.
+    role. One whose rows are demonstrations alone has neither questions for RL nor held-out ones: a stage that
+    would read them is refused by the check of params.yaml.
     """
     sources = {key: source.model_dump() for key, source in params.sources.items()}
     roles = frozenset[str]().union(*map(roles_of, sources.values()))
+    texts_alone = bool(roles) and roles <= {"sft", "validation"}
     possible = possible_files(sources, params.validation_share, params.heldout_share)
     for file in figures.files:
-        needed = file in REQUIRED_FILES or (file == "sft" and "sft" in roles)
+        needed = (file in REQUIRED_FILES and not texts_alone) or (file == "sft" and "sft" in roles)
         if figures.records[file] or not needed:
             continue
         if sources and file in PLAIN_FILES and file not in possible:

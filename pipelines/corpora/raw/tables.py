@@ -18,6 +18,7 @@ from pipelines.corpora.raw.problem import Reading
 from pipelines.corpora.raw.rows import read_rows
 from pipelines.sources.opening import OpenedSource
 
+SAVED = "state.json"  # in a folder that `save_to_disk` of `datasets` wrote
 Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
 
@@ -90,11 +91,9 @@ def _split_rows(opened: OpenedSource, config: str | None, split: str, reading: R
     """Yields the rows of a split of a data set, as `datasets` reads a folder: by the data set's card and the
     names of its files.
     """
-    from datasets import load_dataset
-
     with TemporaryDirectory() as cache:
         try:
-            table = load_dataset(str(opened.folder), config, split=split, cache_dir=cache)
+            table = _table(opened.folder, config, split, cache)
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).replace(str(opened.folder), opened.shown)
             part = f"{split} of the configuration {config}" if config else split
@@ -104,6 +103,21 @@ def _split_rows(opened: OpenedSource, config: str | None, split: str, reading: R
             ) from error
         for number, row in enumerate(_in_portions(table), 1):
             yield f"{opened.shown}/{split}:row {number}", row
+
+
+def _table(folder: Path, config: str | None, split: str, cache: str) -> Any:
+    """Returns a split of a folder. One that `save_to_disk` wrote has a folder for each split, or is the only
+    split itself. Raises ValueError where it is none of the folder's.
+    """
+    from datasets import load_dataset, load_from_disk
+
+    if (folder / SAVED).is_file():
+        if split != "train":
+            raise ValueError("the folder was saved with one split, which is called train here")
+        return load_from_disk(str(folder))
+    if (folder / split / SAVED).is_file():
+        return load_from_disk(str(folder / split))
+    return load_dataset(str(folder), config, split=split, cache_dir=cache)
 
 
 def _in_portions(table: Any) -> Iterator[dict[str, Any]]:

@@ -195,7 +195,11 @@ class TableColumns(Settings):
     """The columns of the table. A dot goes into nested columns: `answer.value`."""
 
     question: str = Field("question", description="text, or a list of turns that ends with the user's")
-    answer: str = Field("answer", description="the reference that responses are checked against")
+    answer: str | None = Field(
+        "answer",
+        description="the reference that responses are checked against; null: there is none, and the reward is "
+        "one that needs none",
+    )
     solution: str | None = Field(
         None, description="demonstration; null: none, or the text before answer_after"
     )
@@ -218,6 +222,12 @@ class TableSource(SplitSource):
         None,
         description="the answer is what follows this text for the last time in its column, as #### in GSM8K",
     )
+
+    @model_validator(mode="after")
+    def _answered(self) -> Self:
+        if self.answer_after is not None and self.columns.answer is None:
+            raise ValueError("answer_after looks in the column of answers, and columns.answer is null")
+        return self
 
     @model_validator(mode="after")
     def _demonstrated(self) -> Self:

@@ -37,7 +37,7 @@ def _problems(source: TableSource, reading: Reading, role: Role, split: str) -> 
 
 def _problem(source: TableSource, reading: Reading, row: Mapping[str, Any], role: Role) -> Problem:
     columns = source.columns
-    answer = text(row, columns.answer)
+    answer = "" if columns.answer is None else text(row, columns.answer)
     solution = None if columns.solution is None else text(row, columns.solution)
     if source.answer_after is not None:
         working, mark, answer_part = answer.rpartition(source.answer_after)

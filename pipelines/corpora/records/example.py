@@ -24,7 +24,7 @@ from pipelines.models.tokenizer import LONE_SURROGATE
 
 @dataclass(frozen=True, config=STRICT)
 class Example:
-    """`response`: the demonstration, None where there is none. `conversation`: the turns as returned by
+    """`answer`: the reference, empty where there is none. `response`: the demonstration, None where there is none. `conversation`: the turns as returned by
     `Conversation.as_json`, where the raw row held turns; `prompt` is then the transcript of what is asked.
     `loss`: which tokens of a demonstration are trained on, as in `Problem`.
     """
@@ -32,7 +32,7 @@ class Example:
     id: Text
     prompt: Text
     response: str | None
-    answer: Text
+    answer: str
     subject: Text
     level: int | None
     source: Text

@@ -1,0 +1,278 @@
+"""What a recipe would make of the first rows of a user's data: the sets are built by the code of their stages
+in a temporary folder, then tokenised as the model will read them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from flows.new.data import NewError
+from flows.new.model import GivenModel
+from flows.new.recipe import Fitted, Wish, sections
+from flows.show import Shown, shown_pair, shown_record
+from pipelines.corpora.build import build
+from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.corpora.preferences.preference_set import build_preferences, read_source
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.records.example import Example
+from pipelines.corpora.records.pair_tokens import tokenise_pairs
+from pipelines.corpora.records.set_rules import SetRules
+from pipelines.corpora.records.tokenised import tokenise
+from pipelines.models.chat_renderer import TemplateFault
+from tasks.preferences_params import PreferenceSet
+
+ROWS = 2000  # of each file that are looked at
+EXAMPLES = 3
+SHARES = (0.1, 0.2, 0.3, 0.5)  # of few rows, a small share holds none
+ROOM = 1024  # tokens of a response, where the model's context has the room
+SMALLEST = 64  # a limit in tokens is a power of two from here on
+SPARE = 1.25  # of the longest, since not all rows are looked at
+FREE = 1_000_000  # no limit while lengths are measured
+FILES = ("sft", "rl", "validation", "heldout")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Median and longest of a text, in tokens, or in characters where no tokenizer is at hand."""
+
+    median: int
+    longest: int
+
+    @classmethod
+    def of(cls, values: Sequence[int]) -> Lengths | None:
+        ordered = sorted(values)
+        return cls(ordered[len(ordered) // 2], ordered[-1]) if ordered else None
+
+
+@dataclass
+class SetLook:
+    """One set. `rows`: as in a stage's metrics (read, kept, lost by reason); `bad`: the first bad rows;
+    `files`: rows by file; `lengths`: by text; `left_out`: what the model would leave out, by reason; `cut`:
+    whether more rows are in the files than were looked at.
+    """
+
+    name: str
+    rows: Mapping[str, Any]
+    bad: Sequence[str]
+    files: Mapping[str, int]
+    unit: str = "characters"
+    lengths: dict[str, Lengths] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    examples: list[Shown] = field(default_factory=list)
+    cut: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "rows": dict(self.rows),
+            "bad": list(self.bad),
+            "files": dict(self.files),
+            "lengths": {name: asdict(value) for name, value in self.lengths.items()},
+            "unit": self.unit,
+            "left_out": dict(self.left_out),
+            "examples": [shown.as_json() for shown in self.examples],
+            "first_rows_only": self.cut,
+        }
+
+
+def look(wish: Wish, stages: Sequence[str], folder: Path) -> tuple[Fitted, list[SetLook]]:
+    """Returns what the recipe should say of shares and limits, and the looks at its sets. Raises NewError
+    where the rows give no set.
+    """
+    fitted, looks = Fitted(), []
+    wish, cut = _first_rows(wish, folder / "heads")
+    value = sections(wish, stages, fitted)
+    if "corpus" in value:
+        looks.append(_corpus_look(wish, stages, fitted, folder))
+    if "preferences" in value:
+        looks.append(_pairs_look(wish, fitted))
+    for made in looks:
+        made.cut = cut
+        made.bad = [line.replace(f"{folder / 'heads'}/", "") for line in made.bad]
+    return fitted, looks
+
+
+def _first_rows(wish: Wish, folder: Path) -> tuple[Wish, bool]:
+    """Returns the wish itself where all of its rows are few and in files, else one of copies in `folder` with
+    the first ROWS rows of each part; and whether rows were left out.
+    """
+    heads = [[row for _, row in islice(part.rows(Ledger(part.split)), ROWS + 1)] for part in wish.parts]
+    cut = any(len(rows) > ROWS for rows in heads)
+    if not cut and all(part.folder is not None for part in wish.parts):
+        return wish, False
+    folder.mkdir(parents=True)
+    parts = []
+    for number, (part, rows) in enumerate(zip(wish.parts, heads, strict=True)):
+        name = f"{number}-{part.split.split('.')[0].replace('/', '_')}.jsonl"
+        lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows[:ROWS])
+        (folder / name).write_text("".join(lines), "utf-8", "surrogatepass")
+        parts.append(replace(part, folder=folder, id=None, split=name))
+    return replace(wish, parts=parts), cut
+
+
+def _corpus_look(wish: Wish, stages: Sequence[str], fitted: Fitted, folder: Path) -> SetLook:
+    """Looks at the set of questions and demonstrations, and fits its shares and limits."""
+    held_out = {part.role for part in wish.rows}
+
+    def made(share: float) -> Any:
+        fitted.heldout_share, fitted.validation_share = share, 0.0 if "validation" in held_out else share / 2
+        value = sections(wish, stages, fitted)["corpus"][wish.name]
+        params = CorpusParams.model_validate({**value, "max_bad_rows": 0.999})
+        return build(wish.name, params, Path(params.raw), 0, folder / f"corpus-{share}", processes=1)
+
+    corpus = _with_some_held_out(made)
+    path = corpus.examples.folder
+    examples = {file: list(corpus.examples[file]) for file in FILES if corpus.metrics["records"].get(file)}
+    bad = [line for source in corpus.metrics["sources"].values() for line in source["first_bad"]]
+    rows = corpus.metrics["rows"]
+    seen = SetLook(wish.name, rows, bad, {file: len(rows) for file, rows in examples.items()})
+    order = FILES if "sft" in stages else FILES[1:]
+    first = next((file for file in order if file in examples), "sft")
+    if wish.model.tokens is None:
+        _untokenised(seen, [row for rows in examples.values() for row in rows])
+        seen.examples = [_text_alone(wish, path, first, row) for row in examples[first][:EXAMPLES]]
+        return seen
+    rules = replace(SetRules.read(path), max_prompt_tokens=FREE, max_response_tokens=FREE, max_bad_rows=1.0)
+    records = _tokenised(examples, wish.model, rules, seen)
+    prompts = [len(record.prompt_ids) for record in records]
+    responses = [len(record.response_ids) for record in records if record.response_ids]
+    _note(seen, {"prompt": prompts, "response": responses})
+    _fit(fitted, wish.model, prompts, responses)
+    long = sum(length > (fitted.max_prompt_tokens or FREE) for length in prompts)
+    seen.left_out += Counter({"long prompt": long} if long else {})
+    for index, row in enumerate(examples[first][:EXAMPLES]):
+        parts = shown_record(asdict(row), wish.model.tokens, rules)
+        seen.examples.append(_shown(wish, seen.name, first, index, len(examples[first]), row, parts))
+    return seen
+
+
+def _tokenised(
+    examples: Mapping[str, Sequence[Example]], model: GivenModel, rules: SetRules, seen: SetLook
+) -> list[Any]:
+    assert model.tokens is not None
+    records = []
+    for file, rows in examples.items():
+        try:
+            tokenised = tokenise(rows, model.tokens, rules, file)
+        except (ValueError, TemplateFault) as error:
+            raise NewError(f"the model {model.name} cannot read these rows: {error}") from error
+        records += tokenised.records
+        seen.left_out += Counter(
+            {reason.replace("_", " "): number for reason, number in tokenised.left_out.items()}
+        )
+    return records
+
+
+def _with_some_held_out(made: Callable[[float], Any]) -> Any:
+    """Returns what `made` makes with the smallest share of held-out rows that holds some."""
+    for share in SHARES:
+        try:
+            return made(share)
+        except (ValueError, OSError) as error:
+            if "rows left" in str(error) and share != SHARES[-1]:
+                continue
+            raise NewError(str(error)) from error
+    raise AssertionError
+
+
+def _pairs_look(wish: Wish, fitted: Fitted) -> SetLook:
+    """Looks at the set of pairs, and fits its share and limits."""
+    name = f"{wish.name}_pairs" if wish.rows else wish.name
+
+    def made(share: float) -> Any:
+        fitted.pairs_heldout_share = share
+        value = sections(replace(wish, parts=wish.pairs), ["dpo"], fitted)["preferences"]
+        params = PreferenceSet.model_validate({**next(iter(value.values())), "max_bad_rows": 0.999})
+        items = read_source(name, params, Path(params.origin), 0)
+        sets = build_preferences(name, params, items, {file: [] for file in FILES}, 0)
+        if not sets.pairs["heldout"] and share != SHARES[-1]:
+            raise ValueError("no heldout rows left")
+        return sets
+
+    sets = _with_some_held_out(made)
+    metrics, train = sets.metrics, sets.pairs["train"]
+    seen = SetLook(name, metrics["rows"], metrics["source"].get("first_bad", ()), metrics["pairs"])
+    if wish.model.tokens is None:
+        seen.lengths = {"prompt": _of_texts([pair.prompt for pair in train])}
+        return seen
+    rules = SetRules(max_prompt_tokens=FREE, max_response_tokens=FREE, max_tokens=None, max_bad_rows=1.0)
+    try:
+        tokenised = tokenise_pairs(train, wish.model.tokens, rules, name)
+    except (ValueError, TemplateFault) as error:
+        raise NewError(f"the model {wish.model.name} cannot read these pairs: {error}") from error
+    seen.left_out += Counter(
+        {reason.replace("_", " "): number for reason, number in tokenised.left_out.items()}
+    )
+    prompts = [len(pair.prompt_ids) for pair in tokenised.pairs]
+    answers = [len(ids) for pair in tokenised.pairs for ids in (pair.chosen_ids, pair.rejected_ids)]
+    _note(seen, {"prompt": prompts, "answer": answers})
+    if prompts:
+        prompt, answer = _limits(wish.model, prompts, answers, max(answers))
+        fitted.pair_limits = {
+            "max_prompt_tokens": prompt,
+            "max_answer_tokens": answer,
+            "max_tokens": prompt + answer,
+        }
+    for index, pair in enumerate(train[:EXAMPLES]):
+        parts = shown_pair(asdict(pair), wish.model.tokens, rules)
+        seen.examples.append(_shown(wish, name, "train", index, len(train), pair, parts))
+    return seen
+
+
+def _note(seen: SetLook, lengths: Mapping[str, Sequence[int]]) -> None:
+    measured = {name: Lengths.of(values) for name, values in lengths.items()}
+    seen.lengths, seen.unit = {name: item for name, item in measured.items() if item is not None}, "tokens"
+
+
+def _untokenised(seen: SetLook, rows: Sequence[Example]) -> None:
+    seen.lengths = {"prompt": _of_texts([row.prompt for row in rows])}
+    if responses := [row.response for row in rows if row.response]:
+        seen.lengths["response"] = _of_texts(responses)
+
+
+def _of_texts(texts: Sequence[str]) -> Lengths:
+    return Lengths.of([len(text) for text in texts]) or Lengths(0, 0)
+
+
+def _fit(fitted: Fitted, model: GivenModel, prompts: Sequence[int], responses: Sequence[int]) -> None:
+    """Sets limits that leave nothing out where the model's context has the room."""
+    longest = max(responses, default=0)
+    fitted.max_prompt_tokens, fitted.max_response_tokens = _limits(model, prompts, responses, longest or ROOM)
+
+
+def _limits(
+    model: GivenModel, prompts: Sequence[int], responses: Sequence[int], wanted: int
+) -> tuple[int, int]:
+    context = model.context or FREE
+    response = min(_power(wanted), max(SMALLEST // 2, context // 2))
+    prompt = min(_power(max(prompts, default=SMALLEST)), max(1, context - response))
+    return prompt, response
+
+
+def _power(value: int) -> int:
+    power = SMALLEST
+    while power < SPARE * value:
+        power *= 2
+    return power
+
+
+def _shown(
+    wish: Wish, subject: str, file: str, row: int, rows: int, example: Any, sequences: list[Any]
+) -> Shown:
+    tokens = wish.model.tokens
+    assert tokens is not None
+    stops = [(id, tokens.tokenizer.id_to_token(id) or "") for id in tokens.stop_ids]
+    template = "written out" if tokens.chat is None else "the tokenizer's chat template"
+    return Shown(
+        subject, file, row, rows, example.id, sequences, stops, template, wish.model.name, asdict(example)
+    )
+
+
+def _text_alone(wish: Wish, path: Path, file: str, row: Example) -> Shown:
+    return Shown(wish.name, file, 0, 1, row.id, [], [], "", "", asdict(row))

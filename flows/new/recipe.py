@@ -1,0 +1,320 @@
+"""The recipe for a user's model and data: its sections as values, and its text of at most LINES lines."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from flows.new.data import NewError, Part
+from flows.new.model import GivenModel
+from pipelines.settings import RULE
+from pipelines.training.preference_params import PAIR_LOSS
+
+LINES = 20
+WIDTH = 110
+SCHEMA = "# yaml-language-server: $schema=../schemas/recipe.schema.json"
+NUMBER = re.compile(r"[-+$€£]?\s*\d[\d,. ]*(/\d+)?\s*%?")
+LETTER = re.compile(r"\(?[A-Ja-j]\)?")
+HUB = "raw/hub"  # a folder that git holds: what comes from outside reads no file below it
+SHARE = 0.1  # of the rows that are held out, where no file of their own is named
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for. `methods`: empty for those that the data serves; `presets`: the names of
+    presets.yaml; `reward`: FILE.py:FUNCTION or the name of a rule, empty for none.
+    """
+
+    name: str
+    model: GivenModel
+    parts: Sequence[Part]
+    reward: str
+    methods: Sequence[str]
+    presets: Sequence[str]
+
+    @property
+    def rows(self) -> list[Part]:
+        """The parts of the set of questions and demonstrations."""
+        return [part for part in self.parts if part.layout.kind != "pairs"]
+
+    @property
+    def pairs(self) -> list[Part]:
+        return [part for part in self.parts if part.layout.kind == "pairs"]
+
+    def has(self, *kinds: str) -> bool:
+        return any(part.layout.kind in kinds for part in self.parts)
+
+
+@dataclass
+class Fitted:
+    """What the look at the rows decides: shares that are held out, and limits in tokens; None where no
+    tokenizer was at hand."""
+
+    heldout_share: float = 0.0
+    validation_share: float = 0.0
+    max_prompt_tokens: int | None = None
+    max_response_tokens: int | None = None
+    pair_limits: dict[str, int] = field(default_factory=dict)
+    pairs_heldout_share: float = 0.0
+
+
+def stages_of(wish: Wish) -> list[str]:
+    """Returns sft, dpo and a preset of rl, in the order in which they follow each other. Raises NewError
+    where the data does not serve one that is asked for.
+    """
+    losses = PAIR_LOSS.names()
+    known = ["sft", *losses, *wish.presets]
+    if unknown := [method for method in wish.methods if method not in known]:
+        raise NewError(f"--method {unknown[0]}: known are {', '.join(known)}")
+    asked = list(dict.fromkeys(wish.methods)) or [
+        method
+        for method, kinds in (
+            ("sft", ("demonstrations", "texts")),
+            ("dpo", ("pairs",)),
+            ("grpo", ("questions", "prompts")),
+        )
+        if wish.has(*kinds)
+    ]
+    order = sorted(asked, key=lambda method: (method != "sft", method not in losses))
+    for method in order:
+        _check_served(method, wish, losses)
+    return order
+
+
+def _check_served(method: str, wish: Wish, losses: Sequence[str]) -> None:
+    layouts = ", ".join(dict.fromkeys(f"{part.shown} ({part.layout.name})" for part in wish.parts))
+    if method == "sft":
+        served = wish.has("demonstrations", "texts") or any(part.layout.demonstrated for part in wish.parts)
+        wanted = "demonstrations: messages, prompt and completion, text, or a column solution"
+    elif method in losses:
+        served, wanted = wish.has("pairs"), "pairs: chosen and rejected, or answers with a label"
+    else:
+        served, wanted = wish.has("questions", "prompts", "demonstrations"), "questions, or prompts"
+        if served and not wish.reward and not wish.has("questions"):
+            raise NewError(
+                f"--method {method} on {layouts}: nothing says what a good response is; name a function with "
+                "--reward FILE.py:FUNCTION, or give questions with answers"
+            )
+    if not served:
+        raise NewError(f"--method {method} learns from {wanted}; given were {layouts}")
+
+
+def sections(wish: Wish, stages: Sequence[str], fitted: Fitted) -> dict[str, Any]:
+    """Returns the recipe's sections."""
+    value: dict[str, Any] = {}
+    if wish.rows:
+        value["corpus"] = {wish.name: _corpus(wish, fitted)}
+    base: dict[str, Any] = {"pretrained": wish.model.name}
+    if wish.model.template is not None:
+        base["template"] = wish.model.template
+    value["base"] = {"runs": {"base": base}}
+    model = "base"
+    for method in stages:
+        if method == "sft":
+            value["sft"] = _sft(wish, model, fitted)
+        elif method in PAIR_LOSS.names():
+            value |= _dpo(wish, model, method, fitted)
+        else:
+            run = {"method": method, "start": model, "data": wish.name}
+            value["rl"] = _with_reward(wish, {"runs": {method: run}})
+        model = method
+    if wish.has("questions") or (wish.reward and wish.rows):
+        models = [method for method in ("base", *stages) if method != "sft" or "sft" in value]
+        runs = {name: {"model": name, "data": wish.name} for name in models}
+        value["evaluate"] = _with_reward(wish, {"runs": runs})
+    if wish.model.is_hub or any(part.id and not Path(part.id).exists() for part in wish.parts):
+        value["execution"] = {"offline": False}
+    return value
+
+
+def _with_reward(wish: Wish, section: dict[str, Any]) -> dict[str, Any]:
+    return {"common": {"reward": wish.reward}, **section} if _is_function(wish.reward) else section
+
+
+def _is_function(reward: str) -> bool:
+    return ":" in reward
+
+
+def _corpus(wish: Wish, fitted: Fitted) -> dict[str, Any]:
+    corpus = place(wish.rows, "raw")
+    corpus["sources"] = {name: _source(parts) for name, parts in _sources(wish.rows).items()}
+    if wish.has("questions") and not _is_function(wish.reward):
+        corpus["reward"] = wish.reward or usual_rule(wish.rows)
+    splits_rows = any(role == "train" for source in corpus["sources"].values() for role in source["splits"])
+    roles = {part.role for part in wish.rows}
+    if splits_rows and "heldout" not in roles:
+        corpus["heldout_share"] = fitted.heldout_share or SHARE
+    if not splits_rows or fitted.validation_share:
+        corpus["validation_share"] = fitted.validation_share
+    for key in ("max_prompt_tokens", "max_response_tokens"):
+        if limit := getattr(fitted, key):
+            corpus[key] = limit
+    return corpus
+
+
+def _sources(parts: Sequence[Part]) -> dict[str, list[Part]]:
+    """Returns the parts by source: one file to train on, and the held-out files of its layout with the first
+    of them.
+    """
+    sources: dict[str, list[Part]] = {}
+    for part in sorted(parts, key=lambda part: part.role != "train"):
+        name = re.sub(r"[^A-Za-z0-9_]+", "_", part.split.split(".")[0]).strip("_") or "rows"
+        joined = next(
+            (
+                taken
+                for taken in sources.values()
+                if taken[0].id == part.id
+                and taken[0].layout.kind == part.layout.kind
+                and taken[0].layout.columns == part.layout.columns
+                and part.role not in {other.role for other in taken}
+            ),
+            None,
+        )
+        if joined is not None and part.role != "train":
+            joined.append(part)
+        else:
+            sources[name if name not in sources else f"{name}_{len(sources)}"] = [part]
+    return sources
+
+
+def _source(parts: Sequence[Part]) -> dict[str, Any]:
+    layout, first = parts[0].layout, parts[0]
+    reader = "table" if layout.kind in ("questions", "prompts") else "messages"
+    source: dict[str, Any] = {"reader": reader}
+    if first.id is not None:
+        source["id"] = first.id
+    role = {"train": "sft"} if layout.kind == "texts" else {}
+    source["splits"] = {role.get(part.role, part.role): part.split for part in parts}
+    if layout.columns:
+        source["columns"] = dict(layout.columns)
+    return {**source, **layout.options}
+
+
+def place(parts: Sequence[Part], key: str) -> dict[str, Any]:
+    """Returns {raw: …} or {origin: …}: the file, the folder of the files, or for data from outside a folder
+    that holds nothing. Raises NewError where the files lie in several folders, or in the project's own.
+    """
+    paths = [path for part in parts if (path := part.path) is not None]
+    if not paths:
+        return {key: HUB}
+    folders = {path.parent for path in paths}
+    if len(set(paths)) == 1:
+        return {key: str(paths[0])}
+    if len(folders) == 1 and folders != {Path()}:
+        return {key: str(paths[0].parent)}
+    names = " ".join(map(str, dict.fromkeys(paths)))
+    raise NewError(
+        f"{names}: a set's files lie in one folder, which is an input as a whole, so it cannot be the "
+        f"project's own: mkdir -p raw/mine && mv {names} raw/mine/"
+    )
+
+
+def usual_rule(parts: Sequence[Part]) -> str:
+    """Returns the rule that fits the answers: multiple_choice for letters, math_answer for numbers and
+    formulas, containment for words.
+    """
+    from pipelines.corpora.raw.ledger import Ledger
+
+    answers: list[str] = []
+    for part in parts:
+        if part.layout.kind == "questions":
+            answers += _answers(part, Ledger(part.split))
+    if answers and all(LETTER.fullmatch(answer) for answer in answers):
+        return "multiple_choice"
+    numbers = sum(bool(NUMBER.fullmatch(answer)) or "\\" in answer or "$" in answer for answer in answers)
+    return "math_answer" if 2 * numbers >= len(answers) else "containment"
+
+
+def _answers(part: Part, ledger: Any) -> list[str]:
+    from itertools import islice
+
+    from pipelines.corpora.raw.columns import cell
+
+    column, mark = part.layout.columns.get("answer") or "answer", part.layout.options.get("answer_after")
+    values = [cell(row, column) for _, row in islice(part.rows(ledger), 200)]
+    texts = [str(value) for value in values if value is not None]
+    return [(text.rpartition(mark)[2] if mark else text).strip() for text in texts]
+
+
+def _sft(wish: Wish, start: str, fitted: Fitted) -> dict[str, Any]:
+    run: dict[str, Any] = {"start": start, "data": wish.name}
+    room = (fitted.max_prompt_tokens or 0) + (fitted.max_response_tokens or 0)
+    if room > 2048:  # the default of sft, which would leave the longest out
+        run["max_tokens"] = room
+    return {"runs": {"sft": run}}
+
+
+def _dpo(wish: Wish, start: str, method: str, fitted: Fitted) -> dict[str, Any]:
+    name = f"{wish.name}_pairs" if wish.rows else wish.name
+    splits: dict[str, list[str]] = {}
+    for part in wish.pairs:
+        splits.setdefault(part.role, []).append(part.split)
+    source: dict[str, Any] = {"kind": "trl"}
+    if wish.pairs[0].id is not None:
+        source["id"] = wish.pairs[0].id
+    source["splits"] = {role: names[0] if len(names) == 1 else names for role, names in splits.items()}
+    pairs: dict[str, Any] = {**place(wish.pairs, "origin"), "source": source}
+    if wish.has("questions", "prompts", "demonstrations"):
+        pairs["data"] = wish.name
+    if "heldout" not in splits:
+        pairs["heldout_share"] = fitted.pairs_heldout_share or SHARE
+    pairs |= fitted.pair_limits
+    run: dict[str, Any] = {"start": start, "data": name}
+    if method != "dpo":
+        run["loss"] = {"kind": method}
+    if limit := fitted.pair_limits.get("max_tokens", 0):
+        run["max_tokens"] = limit
+    return {"preferences": {name: pairs}, "dpo": {"runs": {method: run}}}
+
+
+def text_of(name: str, comment: str, value: dict[str, Any]) -> str:
+    """Returns the recipe's file: as many lines as help the eye, and at most LINES."""
+    head = [SCHEMA, f"# {comment}"]
+    for width in (WIDTH, 140, 180, 240, 400, 100_000):
+        lines = [line for key, section in value.items() for line in _lines(key, section, "", width)]
+        if len(head) + len(lines) <= LINES:
+            break
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def _lines(key: str, value: Any, indent: str, width: int) -> list[str]:
+    line = f"{indent}{key}: {_flow(value)}"
+    if not isinstance(value, dict) or not value or len(line) <= width:
+        return [line]
+    inner = [line for name, item in value.items() for line in _lines(name, item, indent + "  ", width)]
+    return [f"{indent}{key}:", *inner]
+
+
+def _flow(value: Any) -> str:
+    yaml, text = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 100_000, False  # type: ignore[assignment]
+    yaml.dump(value, text)
+    return text.getvalue().strip().removesuffix("...").strip()
+
+
+def check_name(root: Path, name: str) -> Path:
+    """Returns the path of the recipe. Raises NewError for a name that is none, or is taken."""
+    path = root / "recipes" / f"{name}.yaml"
+    if not NAME.fullmatch(name) or name in ("default", "none"):
+        raise NewError(f"{name!r}: a name of letters, digits, - and _ is expected, and not default or none")
+    if path.exists():
+        raise NewError(
+            f"recipes/{name}.yaml is there already, and is not overwritten: take another name, or remove it"
+        )
+    return path
+
+
+def check_reward(reward: str) -> str:
+    """Returns the reward. Raises NewError where it is neither FILE.py:FUNCTION nor a rule."""
+    if reward and not _is_function(reward) and reward not in RULE:
+        raise NewError(
+            f"--reward {reward}: FILE.py:FUNCTION is expected, or a rule: {', '.join(RULE.names())}"
+        )
+    return reward
