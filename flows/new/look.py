@@ -156,7 +156,7 @@ def _tokenised(
     examples: Mapping[str, Sequence[Example]], model: GivenModel, rules: SetRules, seen: SetLook
 ) -> list[Any]:
     assert model.tokens is not None
-    records = []
+    records: list[Any] = []
     for file, rows in examples.items():
         try:
             tokenised = tokenise(rows, model.tokens, rules, file)

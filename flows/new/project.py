@@ -1,4 +1,4 @@
-"""`whetstone new`: look at a model and data, say what was understood, and write a recipe that runs as it is."""
+"""`whetstone new`: look at a model and data, say what was understood, write a recipe that runs as it is."""
 
 from __future__ import annotations
 

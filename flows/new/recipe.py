@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import io
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from flows.new.data import NewError, Part
 from flows.new.model import GivenModel
+from pipelines.corpora.raw.columns import cell
+from pipelines.corpora.raw.ledger import Ledger
 from pipelines.settings import RULE
 from pipelines.training.preference_params import PAIR_LOSS
 
@@ -23,6 +24,8 @@ NUMBER = re.compile(r"[-+$€£]?\s*\d[\d,. ]*(/\d+)?\s*%?")
 LETTER = re.compile(r"\(?[A-Ja-j]\)?")
 HUB = "raw/hub"  # a folder that git holds: what comes from outside reads no file below it
 SHARE = 0.1  # of the rows that are held out, where no file of their own is named
+PLAIN_TEXT = re.compile(r"[A-Za-z/.][\w/.-]*")  # what YAML reads as text without quotes
+WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -144,7 +147,7 @@ def _is_function(reward: str) -> bool:
 
 def _corpus(wish: Wish, fitted: Fitted) -> dict[str, Any]:
     corpus = place(wish.rows, "raw")
-    corpus["sources"] = {name: _source(parts) for name, parts in _sources(wish.rows).items()}
+    corpus["sources"] = {name: _source(parts, wish.reward) for name, parts in _sources(wish.rows).items()}
     if wish.has("questions") and not _is_function(wish.reward):
         corpus["reward"] = wish.reward or usual_rule(wish.rows)
     splits_rows = any(role == "train" for source in corpus["sources"].values() for role in source["splits"])
@@ -184,7 +187,8 @@ def _sources(parts: Sequence[Part]) -> dict[str, list[Part]]:
     return sources
 
 
-def _source(parts: Sequence[Part]) -> dict[str, Any]:
+def _source(parts: Sequence[Part], reward: str) -> dict[str, Any]:
+    """Returns a source. A reward function may read any column, so all are kept for it."""
     layout, first = parts[0].layout, parts[0]
     reader = "table" if layout.kind in ("questions", "prompts") else "messages"
     source: dict[str, Any] = {"reader": reader}
@@ -194,6 +198,8 @@ def _source(parts: Sequence[Part]) -> dict[str, Any]:
     source["splits"] = {role.get(part.role, part.role): part.split for part in parts}
     if layout.columns:
         source["columns"] = dict(layout.columns)
+    if reader == "table" and _is_function(reward) and layout.ignored:
+        source["keep"] = list(layout.ignored)
     return {**source, **layout.options}
 
 
@@ -220,8 +226,6 @@ def usual_rule(parts: Sequence[Part]) -> str:
     """Returns the rule that fits the answers: multiple_choice for letters, math_answer for numbers and
     formulas, containment for words.
     """
-    from pipelines.corpora.raw.ledger import Ledger
-
     answers: list[str] = []
     for part in parts:
         if part.layout.kind == "questions":
@@ -232,11 +236,7 @@ def usual_rule(parts: Sequence[Part]) -> str:
     return "math_answer" if 2 * numbers >= len(answers) else "containment"
 
 
-def _answers(part: Part, ledger: Any) -> list[str]:
-    from itertools import islice
-
-    from pipelines.corpora.raw.columns import cell
-
+def _answers(part: Part, ledger: Ledger) -> list[str]:
     column, mark = part.layout.columns.get("answer") or "answer", part.layout.options.get("answer_after")
     values = [cell(row, column) for _, row in islice(part.rows(ledger), 200)]
     texts = [str(value) for value in values if value is not None]
@@ -293,10 +293,13 @@ def _lines(key: str, value: Any, indent: str, width: int) -> list[str]:
 
 
 def _flow(value: Any) -> str:
-    yaml, text = YAML(typ="safe", pure=True), io.StringIO()
-    yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 100_000, False  # type: ignore[assignment]
-    yaml.dump(value, text)
-    return text.getvalue().strip().removesuffix("...").strip()
+    """Returns a value as YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    plain = isinstance(value, str) and PLAIN_TEXT.fullmatch(value) and value.lower() not in WORDS
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def check_name(root: Path, name: str) -> Path:

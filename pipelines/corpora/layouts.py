@@ -181,7 +181,7 @@ def _unknown(rows: Sequence[Row], where: str) -> str:
     )
     lines = "\n".join(f"  {line}" for line in _shown(rows[:SHOWN]))
     return (
-        f"{where}: of no layout that is known. Its columns are {', '.join(columns) or 'none'}; its first rows:"
+        f"{where}: of no layout that is known. Its columns: {', '.join(columns) or 'none'}; its first rows:"
         f"\n{lines}\nUnderstood are these columns (JSON Lines, JSON, CSV or Parquet, plain or .gz):\n"
         f"{UNDERSTOOD}{stepwise}\nRename the columns, or map them in a recipe with `columns` "
         "(docs/own-data.md)"

@@ -35,6 +35,7 @@ FOLLOWED = [
     "troubleshooting",
     "architecture",
     "own-data",
+    "own-model",
     "after-training",
 ]
 PAGES = [

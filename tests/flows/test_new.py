@@ -94,6 +94,30 @@ def test_a_prompt_alone_wants_a_reward(root: Path):
     assert not (root / "recipes/prompts.yaml").exists()
 
 
+def test_a_reward_of_ones_own_reads_every_column(root: Path, monkeypatch: pytest.MonkeyPatch):
+    (root / "rewards.py").write_text(
+        "def short(completions, **columns):\n    return [1.0] * len(completions)\n"
+    )
+    monkeypatch.setattr("pipelines.rewards.own.place.ROOT", root)
+    write(root / "raw/asked.jsonl", [{"prompt": question, "level": 1} for question, _ in TRUTHS])
+    recipe = recipe_of(root, made_of(root, "asked", "raw/asked.jsonl", reward="rewards.py:short"))
+    assert recipe["corpus"]["asked"]["sources"]["asked"] == {
+        "reader": "table",
+        "splits": {"train": "asked.jsonl"},
+        "columns": {"question": "prompt", "answer": None},
+        "keep": ["level"],
+    }
+    assert recipe["rl"]["common"] == recipe["evaluate"]["common"] == {"reward": "rewards.py:short"}
+    for reward, told in {
+        "rewards.py:long": "has no long",
+        "gone.py:short": "there is no file",
+        "maths": "or a rule",
+    }.items():
+        with pytest.raises((NewError, ParamsError), match=told):
+            new(root, "asked2", "assets/llm", ["raw/asked.jsonl"], root, reward=reward)
+    assert not (root / "recipes/asked2.yaml").exists()
+
+
 def test_held_out_files_by_their_names_and_a_chain(root: Path):
     write(root / "raw/chain/talks.jsonl", LAYOUTS["messages"][1])
     write(root / "raw/chain/pairs.jsonl", LAYOUTS["preference"][1])
@@ -136,7 +160,7 @@ def test_rows_of_no_known_layout_are_shown(root: Path):
     with pytest.raises(UnknownLayout) as refused:
         new(root, "odd", "assets/llm", ["raw/odd.jsonl"], root)
     told = str(refused.value)
-    assert "Its columns are q1, score" in told
+    assert "Its columns: q1, score" in told
     assert "score: 3}" in told
     assert "prompt?, chosen, rejected" in told
     write(root / "raw/steps.jsonl", [{"prompt": "1+1", "completions": ["2"], "labels": [True]}])

@@ -197,8 +197,8 @@ class TableColumns(Settings):
     question: str = Field("question", description="text, or a list of turns that ends with the user's")
     answer: str | None = Field(
         "answer",
-        description="the reference that responses are checked against; null: there is none, and the reward is "
-        "one that needs none",
+        description="the reference that responses are checked against; null: there is none, and the reward "
+        "needs none",
     )
     solution: str | None = Field(
         None, description="demonstration; null: none, or the text before answer_after"

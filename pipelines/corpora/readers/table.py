@@ -65,7 +65,8 @@ def _kept(source: TableSource, row: Mapping[str, Any]) -> dict[str, Any]:
     where it is called otherwise.
     """
     answer = source.columns.answer
-    names = ([answer] if answer != "answer" and "." not in answer else []) + list(source.keep)
+    own = answer is not None and answer != "answer" and "." not in answer
+    names = [*([str(answer)] if own else []), *source.keep]
     return {"columns": {name: plain(row, name) for name in dict.fromkeys(names)}} if names else {}
 
 

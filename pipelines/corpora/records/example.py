@@ -24,9 +24,10 @@ from pipelines.models.tokenizer import LONE_SURROGATE
 
 @dataclass(frozen=True, config=STRICT)
 class Example:
-    """`answer`: the reference, empty where there is none. `response`: the demonstration, None where there is none. `conversation`: the turns as returned by
-    `Conversation.as_json`, where the raw row held turns; `prompt` is then the transcript of what is asked.
-    `loss`: which tokens of a demonstration are trained on, as in `Problem`.
+    """`answer`: the reference, empty where there is none. `response`: the demonstration, None without one.
+    `conversation`: the turns as returned by `Conversation.as_json`, where the raw row held turns; `prompt` is
+    then the transcript of what is asked. `loss`: which tokens of a demonstration are trained on, as in
+    `Problem`.
     """
 
     id: Text
