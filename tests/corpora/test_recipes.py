@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from flows.graph.params import check
-from flows.graph.recipes import names, use
+from flows.graph.recipe_layers import names
+from flows.graph.recipes import use
 from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.models.tokenizer import Tokens
 from pipelines.sources.opening import take
