@@ -61,9 +61,9 @@ def put(document: Any, change: Change) -> None:
         document[change.key[-1]] = change.now
 
 
-def overlay(target: Any, overlay: Any) -> None:
+def overlay(target: Any, above: Any) -> None:
     """Merge deeply: null removes a key; lists, values and choices of another kind are replaced as a whole."""
-    for key, value in overlay.items():
+    for key, value in above.items():
         below = target.get(key)
         if is_options_of(below, value):
             below = target[key] = CommentedMap(kind=below)
