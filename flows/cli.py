@@ -1,4 +1,4 @@
-"""`whetstone` and its commands, in the order in which `--help` lists them.
+"""`whetstone`: its commands, in the order in which --help lists them.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. The
 commands themselves are in `flows/commands/`.
@@ -13,7 +13,7 @@ import sys
 import typer
 
 from flows.command_line import DEBUG, report_unexpected
-from flows.commands.asking import chat, sample
+from flows.commands.asking import chat, sample, serve_model
 from flows.commands.graph import doctor, plan, run, status
 from flows.commands.models import aside, audit, judge, lineage
 from flows.commands.new import new
@@ -50,6 +50,7 @@ for command in (
     aside,
     chat,
     sample,
+    serve_model,
 ):  # in the order in which --help lists them
     app.command()(command)
 

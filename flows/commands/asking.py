@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,12 @@ MaxTokens = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="With the same seed the same responses are drawn.")]
 LONGEST = 512
+
+
+class ServingEngine(StrEnum):
+    auto = "auto"
+    vllm = "vllm"
+    local = "local"
 
 
 def chat(
@@ -96,6 +103,50 @@ def sample(
         fail(str(error), 2)
     if target:
         err.print(f"{target}: {count} responses", markup=False)
+
+
+def serve_model(
+    model: Model,
+    port: Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)] = 8000,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What clients call it; default the run's or folder's name.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Another than this machine's own needs --key-variable.")
+    ] = "127.0.0.1",
+    key_variable: Annotated[
+        str | None,
+        typer.Option("--key-variable", help="Environment variable with the key that clients must send."),
+    ] = None,
+    engine: Annotated[
+        ServingEngine, typer.Option("--engine", help="auto: vLLM where it is installed.")
+    ] = ServingEngine.auto,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of requests that have none; default one drawn for each.")
+    ] = None,
+) -> None:
+    """Serve a model by the OpenAI API on loopback, until Ctrl-C: /v1/chat/completions and /v1/completions,
+    streamed or whole, with log-probs, and /v1/models.
+
+    Example: [bold]whetstone serve-model grpo --port 8000[/], and in params.yaml
+    [bold]{kind: endpoint, url: "http://127.0.0.1:8000/v1", model: grpo}[/]
+    """
+    from flows.serve_model_command import serve
+
+    try:
+        code = serve(
+            model,
+            host,
+            port,
+            name,
+            key_variable,
+            engine.value,
+            seed,
+            lambda text: err.print(text, markup=False),
+        )
+    except (ValueError, OSError, RuntimeError) as error:
+        fail(str(error), 2)
+    raise typer.Exit(code)
 
 
 def _sampling(temperature: float, top_p: float, top_k: int, max_tokens: int) -> SamplingParams:

@@ -14,7 +14,20 @@ from tests.docs.markdown import ROOT
 
 SCRIPT = re.compile(r"(?:\S*/)?python (?:-m (benchmarks\.\w+)|(benchmarks/\w+\.py))(.*)")
 FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = {"plan", "run", "use", "audit", "judge", "lineage", "show", "params", "chat", "sample"}
+COMMANDS = {
+    "plan",
+    "run",
+    "use",
+    "audit",
+    "judge",
+    "lineage",
+    "show",
+    "params",
+    "chat",
+    "sample",
+    "serve-model",
+    "export",
+}
 
 
 def commands(text: str) -> list[str]:

@@ -10,14 +10,17 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 import torch
+import uvicorn
 
 from pipelines.corpora.records.record import Record
+from pipelines.rewards.generative.verifier_judge import JudgeQuery
 from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models import chat_verifier, endpoint
 from pipelines.rewards.models.options import (
@@ -164,6 +167,31 @@ def test_an_obedient_model_behind_a_server_is_read_as_it_answers(server):
     judge = endpoint.make_judge(EndpointParams(**server, parallel=1), JudgeContext(None, None, CPU, 2048))
     assert [verdict.outcome for verdict in judge.judge(answers())] == WANTED
     judge.preflight([each.record for each in answers()])
+
+
+def test_a_model_behind_our_own_server_is_read_by_its_log_probs(checkpoint):
+    from pipelines.inference.checkpoint import load
+    from pipelines.inference.server.app import make_app
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        app = make_app(load(checkpoint, CPU), "teacher")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            labels = endpoint.EndpointLabels(EndpointParams(url=url, model="teacher"))
+            judge = endpoint.make_judge(
+                EndpointParams(url=url, model="teacher"), JudgeContext(None, None, CPU, 2048)
+            )
+            assert [verdict.outcome for verdict in judge.judge(answers())] == WANTED
+            judge.preflight([each.record for each in answers()])
+            question, key, candidate, _ = KNOWN[0]
+            [reading] = labels.read([JudgeQuery(question, candidate, key)])
+            assert 0.5 < reading.positive < 1  # a probability, no hard label
+        finally:
+            server.should_exit = True
+            thread.join(20)
 
 
 def test_the_command_line_asks_the_server(server, tmp_path):
