@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from flows.local_model import current_root, open_checkpoint
+from flows import api
 from pipelines.inference.prompts import Asked
 from pipelines.models.conversation import Conversation, Turn
 from pipelines.rollouts.rollout_params import SamplingParams
@@ -80,8 +80,7 @@ def chat(
     """Talk to `models` until `source` ends: each of its lines is a turn. Raises UnknownModel, ValueError or
     OSError where a model cannot be loaded, or `system` needs a chat template that one has not.
     """
-    root = current_root()
-    talks = [Talk(name, open_checkpoint(name, root), sampling, seed, system) for name in models]
+    talks = [Talk(name, api.load(name), sampling, seed, system) for name in models]
     for talk in talks:
         if system and not talk.remembers:
             raise ValueError(

@@ -14,6 +14,7 @@ import typer
 
 from flows.command_line import DEBUG, report_unexpected
 from flows.commands.asking import chat, sample, serve_model
+from flows.commands.exporting import export
 from flows.commands.graph import doctor, plan, run, status
 from flows.commands.models import aside, audit, judge, lineage
 from flows.commands.new import new
@@ -51,6 +52,7 @@ for command in (
     chat,
     sample,
     serve_model,
+    export,
 ):  # in the order in which --help lists them
     app.command()(command)
 

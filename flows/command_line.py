@@ -86,46 +86,14 @@ def project(as_json: bool = False) -> Path:
 def edited(
     root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool
 ) -> tuple[str, list[str]] | None:
-    """Returns the text of params.yaml after the `-S key=value` edits, and a list of the keys that were added
-    although nobody wrote them; None when nothing changes.
-
-    The text has been checked as a whole. Nothing is written.
-    """
-    from flows.graph import fill, requested
-    from flows.graph.params import check
-    from flows.graph.params_file import (
-        PARAMS,
-        ParamsError,
-        load_with_comments,
-        parse,
-        read_yaml,
-        set_value,
-        text_of,
-    )
-    from flows.graph.presets import with_presets
+    """Returns what `flows.edits.edited` does, or fails."""
+    from flows import edits
+    from flows.graph.params_file import ParamsError
 
     try:
-        raw = with_presets(read_yaml(root / PARAMS), root)
-        if not settings and not requested.missing(raw, targets or [], root) and not fill.missing(raw, root):
-            return None
-        document = load_with_comments(root / PARAMS)
-        for setting in settings or []:
-            key, equals, value = setting.partition("=")
-            if not equals:
-                raise ParamsError(
-                    [f"-S {setting}: KEY=VALUE is expected, for example -S sft.common.steps=500"]
-                )
-            set_value(document, key, value)
-        supplied = [f"{key}: {fill.NONE}" for key in fill.fill(document, root)]
-        additions = requested.missing(with_presets(parse(text_of(document)), root), targets or [], root)
-        requested.add(document, additions, root)
-        fill.fill(document, root)
-        text = text_of(document)
-        check(parse(text))
+        return edits.edited(root, settings or [], targets or [])
     except ParamsError as error:
         fail(str(error), 2, as_json)
-    added = [f"{name} to {'.'.join(section)}" for *section, name in additions]
-    return text, [*added, *supplied]
 
 
 def write_edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> None:
@@ -133,16 +101,14 @@ def write_edited(root: Path, settings: list[str] | None, targets: list[str] | No
     changed = edited(root, settings, targets, as_json)
     if changed is None:
         return
-    from flows.graph import dvc_api, plan, recipes
-    from flows.graph.params_file import PARAMS, ParamsError, write_text
-    from flows.workspace import Busy, only_one_run
+    from flows import edits
+    from flows.graph import dvc_api, plan
+    from flows.graph.params_file import ParamsError
+    from flows.workspace import Busy
 
     text, added = changed
     try:
-        with only_one_run(root):
-            plan.check_wanted(root, targets or [], text)
-            recipes.remember(root)
-            write_text(root / PARAMS, text)
+        edits.write(root, text, targets or [])
     except (ParamsError, plan.UnknownStage) as error:
         fail(str(error), 2, as_json)
     except (Busy, SyntaxError, OSError) as error:

@@ -79,14 +79,12 @@ class Provided:
         return execution_settings(self._root)
 
 
-def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[Judge, Tokens | None]:
+def open_judge(rule: str, options: Mapping[str, Any], root: Path | None) -> tuple[Judge, Tokens | None]:
     """Returns the judge that `rule` names (a module of pipelines/rewards, a function by its path, or a folder
     with a judge's model), and the tokenizer of a judge that scores token ids, else None.
 
-    `settings`: `key=value` options of its record. Raises BadUsage, or what the judge raises where it cannot
-    be made.
+    `options`: of its record. Raises BadUsage, or what the judge raises where it cannot be made.
     """
-    options = read_settings(settings)
     if is_path(rule):
         rule, options = JUDGE.by_path, {**options, "path": rule}
     elif rule not in JUDGE.names():
@@ -181,7 +179,7 @@ def judge_file(rule: str, file: str, settings: Sequence[str], as_json: bool) -> 
         except OSError as failure:
             raise BadUsage(f"{file}: {failure.strerror}") from failure
         with source:
-            judge, tokens = open_judge(rule, settings, root)
+            judge, tokens = open_judge(rule, read_settings(settings), root)
             counts = write(judge, source, tokens, stream, as_json)
     if not counts["rows"]:
         raise BadUsage(f"{file}: no line is a row to judge: each is an object with response and reference")

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from flows import api
 from flows.command_line import own_stdout
-from flows.local_model import current_root, open_checkpoint
 from pipelines.inference.prompts import BadPrompts, PromptRow, encode_rows, read_prompts
 from pipelines.rollouts.rollout_params import SamplingParams
 from tasks import durable
@@ -35,7 +35,7 @@ def sample_file(
     """
     rows = _read(prompts)
     with own_stdout() as stdout:
-        checkpoint = open_checkpoint(model, current_root())
+        checkpoint = api.load(model)
         ids = encode_rows(rows, checkpoint.tokens, checkpoint.context)
         count = 0
         with _stream(target, stdout) as stream:

@@ -16,7 +16,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-from flows.local_model import current_root, execution_settings, model_folder, open_checkpoint
+from flows import api
+from flows.local_model import current_root, execution_settings, model_folder
 
 Engine = Literal["auto", "vllm", "local"]
 
@@ -68,7 +69,7 @@ def _serve_locally(
     from pipelines.inference.server.app import make_app
 
     with _bound(host, port) as listening:  # before the model is loaded: a taken port is told at once
-        checkpoint = open_checkpoint(model, current_root())
+        checkpoint = api.load(model)
         app = make_app(checkpoint, name, seed, key, loopback)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
         say(f"{name} at {_url(host, listening.getsockname()[1])}; Ctrl-C stops it")

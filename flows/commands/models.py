@@ -24,13 +24,13 @@ def lineage(
     Example: [bold]whetstone lineage models/grpo --html lineage.html[/]
     """
     root = project(as_json)
+    from flows import api
     from flows.provenance.history import BrokenRecord
-    from flows.provenance.lineage import lineage as trace
     from flows.provenance.lineage import render_tree
     from flows.provenance.subject import UnknownSubject
 
     try:
-        ancestry = trace(root, subject)
+        ancestry = api.lineage(subject, root)
     except UnknownSubject as error:
         fail(str(error), 2, as_json)
     except BrokenRecord as error:

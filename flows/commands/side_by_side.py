@@ -36,14 +36,12 @@ def compare(
     root = project(as_json)
     if len(sides) < 2:
         fail("two results or more are compared: `whetstone compare sft grpo`", 2, as_json)
+    from flows import api
     from flows.graph.stage_records import BrokenRecord
-    from flows.provenance.compared import Results
-    from flows.provenance.comparison import compare as set_against
     from flows.provenance.subject import UnknownSubject
 
     try:
-        results = Results(root)
-        compared = set_against([results.side(text) for text in sides])
+        compared = api.compare(*sides, root=root)
     except UnknownSubject as error:
         fail(str(error), 2, as_json)
     except (BrokenRecord, FileNotFoundError) as error:

@@ -21,7 +21,7 @@ from flows.provenance.subject import VERSION, UnknownSubject, locate, read_recor
 from tasks.checkpoint_lineage import NAME
 from tasks.content import folder_links
 
-__all__ = ["Ancestry", "UnknownSubject", "lineage", "render_tree"]
+__all__ = ["Ancestry", "UnknownSubject", "lineage", "render_tree", "run_settings"]
 
 NAMED_AT_MOST = 20  # files of one folder that are named as problems
 _SAID = {
@@ -448,6 +448,12 @@ def _word(status: str) -> str:
 
 def _worse(first: str, second: str) -> str:
     return max(first, second, key=("verified", "recorded", "missing", "modified").index)
+
+
+def run_settings(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the settings of the run that a node of a lineage is: those of `SECTION.runs.NAME`."""
+    runs = (value for key, value in node["params"].items() if ".runs." in key and isinstance(value, Mapping))
+    return next(runs, {})
 
 
 def render_tree(ancestry: Mapping[str, Any]) -> Any:

@@ -13,11 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flows.graph.stage_records import mapping
 from flows.provenance.content import Contents
 from flows.provenance.history import History
 from tasks.checkpoint_lineage import NAME
 from tasks.content import folder_digest
 
+CARDS = ("README.md", ".gitattributes")  # what an export, and the hub, lay beside a model's own files
 CHECKPOINT, VERSION, FILE = "checkpoint", "model version", "file"
 _REGISTERED = re.compile(r"(?P<name>[^:@/]+)(?::(?P<version>\d+)|@(?P<alias>[^:@/]+))?")
 
@@ -48,7 +50,9 @@ class LineageSubject:
         """Returns (id, files) of the bytes at `place`; None when there are none."""
         content = contents.at(self.place)
         if content and self.flat and content[1]:
-            files = {name: md5 for name, md5 in content[1].items() if name != NAME}
+            known = mapping(self.recorded.get("files"))
+            beside = {NAME, *(name for name in CARDS if name not in known)}
+            files = {name: md5 for name, md5 in content[1].items() if name not in beside}
             return folder_digest(files), files
         return content
 

@@ -37,6 +37,7 @@ FOLLOWED = [
     "own-data",
     "own-model",
     "after-training",
+    "python",
 ]
 PAGES = [
     path.relative_to(ROOT / "docs").with_suffix("").as_posix()
@@ -87,6 +88,14 @@ def follow(block: Block, project: toy.Project) -> None:
         output = done.stdout + done.stderr
         assert done.returncode == block.code, f"{command}\n{output}"
         assert [line for line in lines if not printed(line, output)] == [], f"{command}\n{output}"
+
+
+def test_the_python_that_a_page_shows_works(project: toy.Project) -> None:
+    (block,) = (block for block in blocks(ROOT / "docs/python.md") if block.title)
+    put(block, project.folder)
+    done = project.python_call("-c", f"import runpy; runpy.run_path({block.title!r})")
+    assert done.returncode == 0, done.stderr
+    assert "rl@grpo" in done.stdout
 
 
 @pytest.mark.parametrize("name", FOLLOWED)
