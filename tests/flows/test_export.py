@@ -240,7 +240,7 @@ class Hub:
                         "commitOid": "c0ffee",
                         "commitUrl": f"{url}/commit/c0ffee",
                     }
-                self.reply(hub.status if "create" in self.path else 200, answer)
+                self.reply(hub.status, answer)
 
             def do_GET(self) -> None:
                 self.reply(200, {"id": "me/solver", "sha": "0" * 40, "siblings": []})
