@@ -86,8 +86,8 @@ def compare(*sides: str, root: str | Path | None = None) -> SidesCompared:
     """Returns results side by side, all against the first: `differences` of accuracy, paired on the same
     questions with 95 % intervals, and `made`, what was made differently.
 
-    A side is an evaluation or model by its name, NAME of NAME_s0, NAME_s1, … for all its seeds, or REV:NAME for
-    that of a commit. Raises UnknownSubject, BrokenRecord; FileNotFoundError for results that are gone.
+    A side is an evaluation or model by its name, NAME of NAME_s0, NAME_s1, … for all its seeds, or REV:NAME
+    for that of a commit. Raises UnknownSubject, BrokenRecord; FileNotFoundError for results that are gone.
     """
     from flows.provenance.compared import Results
     from flows.provenance.comparison import compare as set_against
