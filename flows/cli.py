@@ -1,4 +1,4 @@
-"""`whetstone`: its commands, in the order in which --help lists them.
+"""`whetstone` and its commands, in the order in which `--help` lists them.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. The
 commands themselves are in `flows/commands/`.
