@@ -237,3 +237,32 @@ class TableSource(SplitSource):
                 "the role rl"
             )
         return self
+
+
+class WordProblemsSource(CorpusSource):
+    """One-step word problems, generated from a file of wordings; checked by `final_answer`. `heldout_share`
+    and `validation_share` are shares of the wordings.
+    """
+
+    generates: ClassVar[bool] = True
+    words: str = Field(
+        "words.jsonl",
+        description=(
+            "JSONL of {kind: +|-|*|/, word: a wording with {a} and {b}, perhaps {name}, {other}, {thing}} "
+            "and {kind: name|thing, word}"
+        ),
+    )
+    operations: tuple[Literal["+", "-", "*", "/"], ...] = Field(
+        ("+", "-", "*", "/"), min_length=1, description="operations, as many problems of each"
+    )
+    operand_max: int = Field(12, ge=4, le=999, description="largest number in a question, from 2 on")
+    n_sft: int = Field(ge=0, le=1_000_000, description="demonstrations that are made")
+    n_rl: int = Field(ge=1, le=1_000_000, description="RL problems that are made")
+    n_validation: int = Field(ge=1, le=100_000, description="validation problems that are made")
+    n_heldout: int = Field(ge=1, le=100_000, description="held-out problems that are made")
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len(set(self.operations)) < len(self.operations):
+            raise ValueError("operations names one twice")
+        return self
