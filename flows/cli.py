@@ -20,7 +20,7 @@ from flows.commands.models import aside, audit, judge, lineage
 from flows.commands.new import new
 from flows.commands.pages import report, serve, show, ui
 from flows.commands.settings import params, use
-from flows.commands.side_by_side import compare
+from flows.commands.side_by_side import compare, sweep
 from pipelines.quiet import quiet
 
 gc.set_threshold(100_000)  # imports make many objects that stay: looking for garbage among them is wasted
@@ -38,6 +38,7 @@ for command in (
     run,
     status,
     compare,
+    sweep,
     lineage,
     audit,
     report,

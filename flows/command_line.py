@@ -101,12 +101,19 @@ def write_edited(root: Path, settings: list[str] | None, targets: list[str] | No
     changed = edited(root, settings, targets, as_json)
     if changed is None:
         return
+    text, added = changed
+    write_checked(root, text, targets, as_json)
+    if added:
+        err.print(f"params.yaml: added {', '.join(added)}", style="yellow", markup=False)
+
+
+def write_checked(root: Path, text: str, targets: list[str] | None, as_json: bool) -> None:
+    """Write a text that has been checked into params.yaml, if the targets are stages of it, or fail."""
     from flows import edits
     from flows.graph import dvc_api, plan
     from flows.graph.params_file import ParamsError
     from flows.workspace import Busy
 
-    text, added = changed
     try:
         edits.write(root, text, targets or [])
     except (ParamsError, plan.UnknownStage) as error:
@@ -115,8 +122,6 @@ def write_edited(root: Path, settings: list[str] | None, targets: list[str] | No
         fail(error_message(error), 1, as_json)
     except dvc_api.dvc_error() as error:
         fail(f"DVC: {error}", 1, as_json)
-    if added:
-        err.print(f"params.yaml: added {', '.join(added)}", style="yellow", markup=False)
 
 
 def own_settings(root: Path, as_json: bool, text: str | None = None) -> dict[str, Any]:

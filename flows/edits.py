@@ -14,7 +14,7 @@ def edited(root: Path, settings: Sequence[str], targets: Sequence[str]) -> tuple
 
     The text has been checked as a whole. Nothing is written. Raises ParamsError.
     """
-    from flows.graph import fill, requested
+    from flows.graph import fill, requested, seeds
     from flows.graph.params import check
     from flows.graph.params_file import (
         PARAMS,
@@ -28,7 +28,8 @@ def edited(root: Path, settings: Sequence[str], targets: Sequence[str]) -> tuple
     from flows.graph.presets import with_presets
 
     raw = with_presets(read_yaml(root / PARAMS), root)
-    if not settings and not requested.missing(raw, targets, root) and not fill.missing(raw, root):
+    lacking = requested.missing(raw, targets, root) or fill.missing(raw, root)
+    if not settings and not lacking and not seeds.named(raw, root):
         return None
     document = load_with_comments(root / PARAMS)
     for setting in settings:
@@ -36,7 +37,8 @@ def edited(root: Path, settings: Sequence[str], targets: Sequence[str]) -> tuple
         if not equals:
             raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.common.steps=500"])
         set_value(document, key, value)
-    supplied = [f"{key}: {fill.NONE}" for key in fill.fill(document, root)]
+    supplied = seeds.expand(document, root)
+    supplied += [f"{key}: {fill.NONE}" for key in fill.fill(document, root)]
     additions = requested.missing(with_presets(parse(text_of(document)), root), targets, root)
     requested.add(document, additions, root)
     fill.fill(document, root)

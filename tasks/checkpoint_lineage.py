@@ -77,6 +77,9 @@ def _other_outputs(spec: Spec, model_folder: Path) -> dict[str, str]:
 
 
 def _seed(params: Mapping[str, Any]) -> int | None:
+    for section, value in params.items():
+        if ".runs." in section and isinstance(value, Mapping) and "seed" in value:
+            return int(value["seed"])
     return params.get("identity.seed", (params.get("identity") or {}).get("seed"))
 
 

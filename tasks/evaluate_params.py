@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from pipelines.evaluation.evaluate_params import EvaluateParams
+from tasks.seed_params import Seeded
 
 
-class EvaluateRun(EvaluateParams):
+class EvaluateRun(Seeded, EvaluateParams):
     """`evaluate.runs.<run>`, laid over `evaluate.common`; dvc.yaml reads `model` and `data` in the run
     itself.
     """

@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 
 from pipelines.training.policy_params import PolicyParams
 from tasks.judge_params import NONE, check_judge, with_judge
+from tasks.seed_params import Seeded
 
 
-class RlRun(PolicyParams):
+class RlRun(Seeded, PolicyParams):
     """`rl.runs.<run>`, laid over `rl.methods.<method>`, `rl.common` and the preset `<method>`.
 
     dvc.yaml makes inputs of method, start, data and judge, and reads them in the run itself.

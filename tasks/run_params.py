@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipelines.settings import Settings
 from pipelines.training.preference_params import PairTrainParams, RankingParams
+from tasks.seed_params import Seeded
 
 
 class FromPairs(Settings):
@@ -21,11 +22,11 @@ class FromPairs(Settings):
     data: str = Field(min_length=1, description="the set of pairs: a key of the section preferences")
 
 
-class DpoRun(FromPairs, PairTrainParams):
+class DpoRun(Seeded, FromPairs, PairTrainParams):
     """`dpo.runs.<run>`; the start model is also the reference."""
 
 
-class RankingRun(FromPairs, RankingParams):
+class RankingRun(Seeded, FromPairs, RankingParams):
     """`reward_model.runs.<run>`, laid over `reward_model.common`."""
 
     kind: Literal["bradley_terry", "cost"] = Field(

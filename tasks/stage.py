@@ -107,6 +107,10 @@ class Stage:
 
     @property
     def seed(self) -> int:
+        """The seed of the run, identity.seed where it has none of its own."""
+        own = self.spec.params.get(f"{self.kind}.runs.{self.item}")
+        if isinstance(own, Mapping) and "seed" in own:
+            return int(own["seed"])
         return int(self.value("identity.seed"))
 
     def value(self, key: str) -> Any:

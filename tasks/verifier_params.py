@@ -11,9 +11,10 @@ from pipelines.rewards.models.options import VerifierParams
 from pipelines.rewards.reward_params import JUDGE, MAYBE_JUDGE
 from pipelines.settings import Settings
 from pipelines.training.verifier_params import VerifierTrainParams
+from tasks.seed_params import Seeded
 
 
-class VerifierRun(VerifierTrainParams):
+class VerifierRun(Seeded, VerifierTrainParams):
     """`verifier.runs.<run>`, laid over `verifier.common`; dvc.yaml reads `start` and `data` in the run
     itself.
     """

@@ -1,4 +1,4 @@
-"""`whetstone compare`: results side by side."""
+"""`whetstone compare` and `sweep`: results side by side, and runs that differ in some settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from flows.command_line import err, fail, out, project
+from flows.command_line import err, fail, make_plan, out, project, write_checked
+from flows.commands.graph import run
 from flows.commands.options import AsJson
 
 Sides = Annotated[
@@ -57,3 +58,49 @@ def compare(
         from flows.compare_view import print_comparison
 
         print_comparison(out, compared)
+
+
+def sweep(
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", "-S", metavar="RUN.KEY=A,B", help="A setting of one run and its values; may be repeated."
+        ),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would run; write nothing.")] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)
+    ] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run for every combination of values into params.yaml, with its evaluation, and run them.
+
+    What they start and learn from is made once. Example:
+    [bold]whetstone sweep -S rl.grpo.optimiser.learning_rate=1e-4,3e-4 -S rl.grpo.seed=0,1 --plan[/]
+    """
+    root = project(as_json)
+    from flows.graph import sweeps
+    from flows.graph.params import check
+    from flows.graph.params_file import PARAMS, ParamsError, document_of, parse, read_text, text_of
+    from flows.graph.seeds import expanded
+
+    try:
+        before = read_text(root / PARAMS)
+        document = document_of(before)
+        targets = sweeps.add(document, sweeps.read(settings or [], expanded(parse(before), root), root), root)
+        text = text_of(document)
+        check(parse(text))
+    except ParamsError as error:
+        fail(str(error), 2, as_json)
+    if plan:
+        planned = make_plan(root, targets, False, as_json, text)
+        if as_json:
+            print(json.dumps({"stages": [row.as_json() for row in planned.rows]}, indent=1))
+        else:
+            from flows.plan_table import print_plan
+
+            print_plan(out, planned)
+        return
+    write_checked(root, text, targets, as_json)
+    run(targets, None, False, jobs, verbose, as_json)

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.graph import own_code, source_lock
+from flows.graph import own_code, seeds, source_lock
 from flows.graph.closure import Code, Declared
 from flows.graph.families import families, lists_stages, overlays, reported
 from flows.graph.families import resolved as path_of
@@ -153,6 +153,13 @@ def main() -> int:
     root = Path.cwd()
     try:
         params = load(root)
+        if added := seeds.write(root):  # DVC read the file before it held them
+            print(
+                f"params.yaml: added {', '.join(added)} for runs with several seeds: run the same command "
+                f"again",
+                file=sys.stderr,
+            )
+            return 1
         changed = source_lock.write(root, params)
     except ParamsError as error:
         print(error, file=sys.stderr)

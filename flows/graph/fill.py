@@ -16,6 +16,7 @@ from flows.graph.families import NONE, at, families
 from flows.graph.params_file import PARAMS, ParamsError, document_of, parse, read_text, text_of, write_text
 from flows.graph.presets import with_presets
 from flows.graph.sections import below
+from flows.graph.seeds import expanded
 
 Steps = tuple[str, ...]
 
@@ -43,7 +44,10 @@ def missing(raw: Any, root: Path | None = None) -> list[Steps]:
 
 
 def filled(raw: Any, root: Path | None = None) -> Any:
-    """Returns the values with the missing references set to none; a copy where something was missing."""
+    """Returns the values with a member for each seed of a run (`seeds.py`) and the missing references set to
+    none; a copy where something was missing.
+    """
+    raw = expanded(raw, root)
     for path in missing(raw, root):
         raw = _with(raw, path)
     return raw

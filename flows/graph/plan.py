@@ -31,6 +31,7 @@ from flows.graph.plan_rows import PlanRow as PlanRow
 from flows.graph.plan_rows import Walk
 from flows.graph.presets import with_presets
 from flows.graph.requested import askable
+from flows.graph.seed_names import members_of
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,9 @@ def expand(
     missing_ok: bool = False,
     asked: Callable[[], Iterable[str]] = tuple,
 ) -> list[str]:
-    """Returns the stages that `targets` name; `rl` stands for every `rl@…`. An unknown target raises
-    UnknownStage with the nearest names, unless `missing_ok`.
+    """Returns the stages that `targets` name; `rl` stands for every `rl@…`, `rl@grpo` for its seeds where
+    there are `rl@grpo_s0`, `rl@grpo_s1`. An unknown target raises UnknownStage with the nearest names, unless
+    `missing_ok`.
 
     `asked` returns the stages of presets without a run, which may have been meant.
     """
@@ -171,6 +173,7 @@ def expand(
     names, result = list(names), []
     for target in targets:
         matches = [name for name in names if name == target or name.partition("@")[0] == target]
+        matches = matches or members_of(target, names)
         if not matches and not missing_ok:
             family = target.partition("@")[0]
             spare = sorted(name for name in asked() if name.partition("@")[0] == family)

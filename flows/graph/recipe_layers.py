@@ -28,6 +28,7 @@ from flows.graph.params_file import (
 )
 from flows.graph.recipe_files import FOLDER
 from flows.graph.references import Graph
+from flows.graph.seeds import expand
 from flows.graph.setting_changes import ABSENT, Change, overlay, put
 from pipelines.settings import laid_over
 
@@ -109,6 +110,7 @@ def lay(root: Path, name: str, base: str) -> tuple[Any, Brought]:
     brought = Brought({}, [])
     if DEFAULT not in parts:
         _supply(document, base, root, brought)
+    expand(document, root)
     fill(document, root)
     return document, brought
 

@@ -16,6 +16,7 @@ from typing import Any
 from flows.graph.contradictions import mapping, names, preset_names
 from flows.graph.families import NONE, Family, at, families
 from flows.graph.references import Graph
+from flows.graph.seed_names import members_of
 
 Addition = tuple[str, ...]  # where the member will stand: ("rl", "runs", "dapo")
 
@@ -28,7 +29,7 @@ def missing(raw: Any, targets: Iterable[str], root: Path | None = None) -> list[
     for target in targets:
         stage, _, name = target.partition("@")
         for family in _named(root):
-            if family.name == stage and name:
+            if family.name == stage and name and not members_of(name, names(raw, *family.over)):
                 additions += _additions(raw, family, name, root)
     return list(dict.fromkeys(additions))
 

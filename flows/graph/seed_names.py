@@ -13,6 +13,11 @@ def member_name(group: str, seed: int) -> str:
     return f"{group}_s{seed}"
 
 
+def members_of(group: str, names: Iterable[str]) -> list[str]:
+    """Returns the names that are members of a group."""
+    return [name for name in names if (match := _MEMBER.fullmatch(name)) and match["group"] == group]
+
+
 def seed_groups(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """Returns {group: {seed: name}} of the names that are members, those of two or more."""
     groups: dict[str, dict[str, str]] = {}

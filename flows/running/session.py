@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.graph import dvc_api, fill, plan
+from flows.graph import dvc_api, fill, plan, seeds
 from flows.graph.params_file import PARAMS
 from flows.graph.plan import Plan, PlanRow
 from flows.graph.spec import git_facts
@@ -91,6 +91,8 @@ class Session:
                     f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages resume "
                     f"from their checkpoints"
                 )
+            for key in seeds.write(self.root):
+                self.display.say(f"{PARAMS}: added {key}")
             for key in fill.write(self.root):
                 self.display.say(f"{PARAMS}: added {key}: {fill.NONE}")
             try:
