@@ -7,6 +7,7 @@ joins them, so stages never import it.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_mode
 
 from flows.graph import stage_checks
 from flows.graph.contradictions import contradictions
-from flows.graph.families import DVC_YAML, at, sections, stamp
+from flows.graph.families import DVC_YAML, at, defaults, resolved, sections, stamp
 from flows.graph.fill import filled
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.presets import with_presets
@@ -109,6 +110,22 @@ def _only_contradicts(preset: Any, kind: type[BaseModel]) -> bool:
     return False
 
 
+def _of_defaults(raw: Any, problems: Mapping[str, str], root: Path | None) -> list[str]:
+    """Returns the problems of settings that a member leaves to a value elsewhere which is one itself: it is
+    told once.
+    """
+    return [
+        key
+        for path, listed in defaults(root).items()
+        if isinstance(members := at(raw, path), dict)
+        for name, item in members.items()
+        for default in listed
+        if (key := ".".join((*path, str(name), *default.setting))) in problems
+        and at(item, default.setting) is None
+        and ".".join(resolved(default.place, item)) in problems
+    ]
+
+
 def load(root: Path, name: str = PARAMS) -> Params:
     """Returns the checked parameters of the whole file. Raises ParamsError with every problem at once."""
     return check(read_yaml(root / name), name, root)
@@ -152,6 +169,8 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
         *stage_checks.problems(raw, record, root),
     ):
         problems.setdefault(key, text)
+    for key in _of_defaults(raw, problems, root):
+        del problems[key]
     if problems:
         raise ParamsError([f"{name}: {key}: {text}" for key, text in sorted(problems.items())])
     assert params is not None

@@ -31,7 +31,7 @@ from flows.graph.plan_rows import PlanRow as PlanRow
 from flows.graph.plan_rows import Walk
 from flows.graph.presets import with_presets
 from flows.graph.requested import askable
-from flows.graph.seed_names import members_of
+from tasks.seed_names import members_of
 
 
 @dataclass(frozen=True)

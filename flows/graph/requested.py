@@ -16,7 +16,7 @@ from typing import Any
 from flows.graph.contradictions import mapping, names, preset_names
 from flows.graph.families import NONE, Family, at, families
 from flows.graph.references import Graph
-from flows.graph.seed_names import members_of
+from tasks.seed_names import members_of
 
 Addition = tuple[str, ...]  # where the member will stand: ("rl", "runs", "dapo")
 

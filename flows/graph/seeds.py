@@ -16,7 +16,7 @@ from typing import Any
 from flows.graph.families import Family, at, families
 from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments
 from flows.graph.references import Graph, StageOf
-from flows.graph.seed_names import member_name
+from tasks.seed_names import member_name
 
 SEED, SEEDS = "seed", "seeds"
 Place = tuple[str, ...]  # of a member: ("rl", "runs", "grpo")

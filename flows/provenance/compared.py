@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.graph.families import families
-from flows.graph.seed_names import seed_groups
 from flows.graph.stage_records import WORKTREE, Entry
 from flows.provenance.content import CACHED, Contents
 from flows.provenance.history import History
 from flows.provenance.snapshot import NoGit, git
 from flows.provenance.subject import UnknownSubject
 from tasks.checks import nearest
+from tasks.seed_names import seed_groups
 
 Row = dict[str, Any]
 ACCURACY = "accuracy"  # the part of the report of stages that evaluate (`meta: {report: accuracy}`)

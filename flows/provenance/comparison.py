@@ -11,10 +11,11 @@ from typing import Any
 
 from flows.provenance.compared import ComparedSide, Member
 from flows.provenance.made_of import MadeDifferently, made_differently
-from pipelines.evaluation.over_seeds import SeedMean, difference_over_seeds, mean_over_seeds
+from pipelines.evaluation.over_seeds import SeedMean, difference_over_seeds
 from pipelines.evaluation.paired import PairedDifference, paired_difference
 from tasks.report_page.comparison import Accuracy, AccuracyDifference
 from tasks.report_page.results import judged
+from tasks.report_page.seed_means import mean_accuracy
 from tasks.report_page.tables import DECODINGS, Cell, Column, Table, as_text, leaves
 
 FIGURES = ("entropy", "finished", "lengths")  # of an evaluation, beside its accuracies
@@ -107,12 +108,7 @@ def accuracy(side: ComparedSide, decoding: str) -> Accuracy | None:
         for member in side.members
         if (found := Accuracy.of((member.evaluation.get("heldout") or {}).get(decoding)))
     ]
-    if len(measured) < 2:
-        return measured[0] if measured else None
-    mean = mean_over_seeds([one.share for one in measured if one.share is not None])
-    low, high = max(0.0, mean.low or 0.0), min(1.0, 1.0 if mean.high is None else mean.high)
-    counts = (sum(one.n for one in measured), sum(one.right for one in measured))
-    return Accuracy(*counts, sum(one.errors for one in measured), mean.value, low, high)
+    return mean_accuracy(measured)
 
 
 def _side(side: ComparedSide) -> dict[str, Any]:

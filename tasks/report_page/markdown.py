@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tasks.report_page import tables, wording
+from tasks.report_page import overview, tables, wording
 from tasks.report_page.comparison import Accuracy, AccuracyDifference
 from tasks.report_page.figures import DrawnPlot
 from tasks.report_page.page import CONTROL, INTERVALS, PARTS, summary
@@ -23,6 +23,8 @@ def markdown(
     parts = [
         f"# {_plain(settings.title)}",
         *map(_plain, summary(results)),
+        "## Models",
+        table(overview.models(results)),
         "## Accuracy",
         table(tables.headline(results)),
         INTERVALS,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from tasks.report_page import html, tables, wording
+from tasks.report_page import html, overview, tables, wording
 from tasks.report_page.comparison import Accuracy, AccuracyDifference, difference
 from tasks.report_page.figures import FEW, DrawnPlot, Plot
 from tasks.report_page.pairs import by_kind, pair, spread
@@ -21,6 +21,7 @@ from tasks.report_page.templates import trusted_markup
 from tasks.report_params import ReportParams
 
 SECTIONS = {
+    "models": "Models",
     "accuracy": "Accuracy",
     "methods": "Methods",
     "breakdown": "Subjects and levels",
@@ -28,6 +29,14 @@ SECTIONS = {
     "samples": "Samples",
     "corpus": "Corpus and settings",
     "graph": "Graph and timings",
+}
+# in the navigation, which is one line at 1280 pixels
+SHORT = {
+    "breakdown": "Subjects",
+    "corpus": "Corpus",
+    "graph": "Graph",
+    "entropy": "Entropy",
+    "theory": "Theory",
 }
 PARTS = {"by_subject": "By subject", "by_level": "By level"}
 INTERVALS = (
@@ -74,7 +83,9 @@ def page(
         text_limit=settings.text_limit,
         lead=summary(results),
         titles=titles,
+        short=SHORT,
         more={section.key: section for section in more},
+        models=overview.models(results),
         accuracies=_accuracies(results),
         about=tables.methods(results),
         breakdowns=[table for part, name in PARTS.items() for table in tables.breakdown(results, part, name)],

@@ -41,6 +41,7 @@ class Results:
     curves: dict[str, list[Row]]
     training: dict[str, Row]
     others: dict[str, Row]
+    other_samples: dict[str, list[Row]]
     makers: Mapping[str, tuple[str, ...]]
 
     @property
@@ -138,6 +139,11 @@ def read(
         curves={name: read_rows(curves / f"{name}.jsonl", stage) for name, (_, stage) in trained.items()},
         training={name: read_object(*location) for name, location in trained.items()},
         others={name: _evaluation(*evaluated[name]) for name in subject.others},
+        other_samples={
+            name: read_rows(path, evaluated[name][1])
+            for name in subject.others
+            if (path := samples / f"{name}.jsonl").is_file()
+        },
         makers={name: stages.makers(name, "policy") for name in (*subject.evaluated, *subject.methods)},
     )
 

@@ -51,12 +51,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first column names the row. `prose` cells are long texts that may be broken."""
+    """Rows of cells; the first column names the row. `prose` cells are long texts that may be broken;
+    `folded`: the page shows it on a click, for it is seldom needed.
+    """
 
     title: str
     columns: tuple[Column, ...]
     rows: list[tuple[Cell, ...]] = field(default_factory=list)
     prose: bool = False
+    folded: bool = False
 
 
 def headline(results: Results, timed: bool = False) -> Table:
@@ -134,7 +137,7 @@ def breakdown(results: Results, part: str, title: str) -> list[Table]:
             for key in keys
         }
         columns = (Column(f"{key} (n {' / '.join(map(str, sizes[key]))})") for key in keys)
-        table = Table(f"{title}, {decoding}", (Column("model"), *columns))
+        table = Table(f"{title}, {decoding}", (Column("model"), *columns), folded=decoding != DECODINGS[0])
         for model, row in by_name.items():
             base = by_name[results.baseline] if model in results.compared else {}
             table.rows.append((model, *(_with_change(row.get(key), base.get(key)) for key in keys)))
@@ -198,7 +201,7 @@ def counts(results: Results) -> list[Table]:
                 (readable(name), *(as_text(column.get(name)) for column in columns)) for name in names
             )
         tables.append(split_table)
-    totals = Table(f"Corpus {results.data}", (Column("what"), Column("count")))
+    totals = Table(f"Corpus {results.data}", (Column("what"), Column("count")), folded=True)
     totals.rows.extend((readable(name), as_text(value)) for name, value in leaves(remaining))
     return [*tables, totals]
 
@@ -245,14 +248,15 @@ def readable(key: str) -> str:
     return key.replace(".", ": ").replace("_", " ")
 
 
-def by_model(title: str, name: str, rows: dict[str, dict[str, Any]]) -> Table:
+def by_model(title: str, name: str, rows: dict[str, dict[str, Any]], folded: bool = True) -> Table:
     """Returns the table of figures by model, with the longer side as rows."""
     names = list(dict.fromkeys(key for row in rows.values() for key in row))
     if len(rows) > len(names):
-        table = Table(title, (Column("model"), *(Column(readable(key)) for key in names)))
+        columns = (Column("model"), *(Column(readable(key)) for key in names))
+        table = Table(title, columns, folded=folded)
         table.rows.extend((model, *(as_text(row.get(key)) for key in names)) for model, row in rows.items())
         return table
-    table = Table(title, (Column(name), *map(Column, rows)))
+    table = Table(title, (Column(name), *map(Column, rows)), folded=folded)
     table.rows.extend((readable(key), *(as_text(row.get(key)) for row in rows.values())) for key in names)
     return table
 

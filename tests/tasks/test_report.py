@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
+import statistics
 import subprocess
 import xml.dom.minidom
 from html.parser import HTMLParser
@@ -429,6 +431,35 @@ def test_fourteen_methods_have_lines_of_their_own_and_one_summary(here: Path):
     assert 'class="card"' not in html
 
 
+def test_the_report_leads_with_every_model_and_one_row_for_the_seeds_of_a_run(here: Path):
+    names = ("grpo_s0", "grpo_s1", "grpo_s2")
+    params = report_results.write(here, methods=names, models=("sft", *names, "dapo"), iterations=20)
+    params["evaluate.runs"]["dapo"] = {"model": "dapo", "data": "other"}
+    edit(
+        here / "metrics/evaluate/dapo.json",
+        lambda value: value.update(data="other", by_novelty={}, distinct_lines=0.5),
+    )
+    folder = report(here, params)
+    html = (folder / "index.html").read_text("utf-8")
+    assert html.index("<caption>All models") < html.index("<caption>Accuracy on held-out problems")
+    cells = Cells(html)
+    assert [row[0].strip() for row in cells.tables["All models"][2:]] == ["sft", "grpo", "dapo"]
+    row = cells.row("All models", "grpo")
+    shares = [
+        json.loads((here / f"metrics/evaluate/{name}.json").read_text())["heldout"]["greedy"]["accuracy"]
+        for name in names
+    ]
+    half = 4.3027 * statistics.stdev(shares) / math.sqrt(3)  # t of two degrees of freedom at 97.5 %
+    mean = statistics.fmean(shares)
+    assert row[1:3] == ["exam", "3"]
+    assert row[3] == f"{100 * mean:.1f} % {100 * (mean - half):.1f} – {100 * (mean + half):.1f}"
+    assert row[-1] == "sft"
+    assert cells.row("All models", "dapo")[1] == "other"
+    folded = re.findall(r'<details class="folded"><summary>([^<]+)', html)
+    assert {"By subject, sampled", "Training in figures", "Evaluation settings"} <= set(folded)
+    assert "By subject, greedy" not in folded
+
+
 def test_a_browser_fills_in_the_timings(here: Path):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -442,6 +473,18 @@ def test_a_browser_fills_in_the_timings(here: Path):
         json.dumps({"sft@sft": [], "dpo@<b>": ["sft@sft", "left out"]}), "utf-8"
     )
     page = report(here, params) / "index.html"
+    text = page.read_text("utf-8")
+    extra = [
+        ("entropy", "Entropy"),
+        ("preferences", "Preferences"),
+        ("theory", "Theory"),
+        ("verifiers", "Verifiers"),
+    ]
+    links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in extra)
+    probe = "<script>document.title = document.querySelector('nav ul').clientHeight + ' ' + document.body.scrollWidth</script>"
+    page.write_text(
+        text.replace("</ul></nav>", f"{links}</ul></nav>").replace("</body>", f"{probe}</body>"), "utf-8"
+    )
     quiet = [
         "--no-first-run",
         "--disable-background-networking",
@@ -456,11 +499,15 @@ def test_a_browser_fills_in_the_timings(here: Path):
         "--disable-gpu",
         *quiet,
         f"--user-data-dir={here / 'profile'}",
+        "--window-size=1280,900",
         "--dump-dom",
     ]
     dom = subprocess.run(
         [*command, page.as_uri()], capture_output=True, text=True, timeout=90, check=True
     ).stdout
+    height, width = map(int, re.search(r"<title>(\d+) (\d+)", dom).groups())
+    assert height < 45  # the navigation of a page with every section is one line
+    assert width <= 1280
     assert Cells(dom).row("Timings", "sft@sft") == [
         "sft@sft",
         "1 min 11 s",

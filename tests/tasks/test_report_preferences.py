@@ -69,7 +69,7 @@ def test_the_sections_stand_on_the_page_and_in_its_navigation(folder: Path):
     text = (folder / "index.html").read_text("utf-8")
     places = [text.index(f'<section id="{key}">') for key in ("curves", "preferences", "theory", "samples")]
     assert places == sorted(places)
-    assert '<a href="#theory">DPO and PPO in theory</a>' in text
+    assert '<a href="#theory">Theory</a>' in text
     assert "## Preferences" in (folder / "report.md").read_text("utf-8")
 
 
