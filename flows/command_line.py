@@ -160,6 +160,39 @@ def tried_rewards(root: Path, params: Any, as_json: bool, refuse: bool = True) -
     return [trial.as_json() for trial in trials]
 
 
+def rehearse(root: Path, text: str | None, as_json: bool, extra: dict[str, Any] | None = None) -> int:
+    """Print the findings of a dry run of params.yaml, or of `text` in its place; with --json beside `extra`.
+    Returns the exit code: 1 where a problem was found.
+    """
+    from flows.doctor import print_findings
+    from flows.graph.params_file import PARAMS, ParamsError, parse, read_text
+    from flows.rehearsal.dry_run import dry_run
+    from flows.workspace import Busy, only_one_run
+
+    def say(doing: str) -> None:
+        if not as_json:
+            err.print(f"dry run: {doing}", style="dim", markup=False)
+
+    try:
+        raw = parse(read_text(root / PARAMS) if text is None else text)
+        with only_one_run(root), own_stdout():  # libraries greet on standard output
+            findings = dry_run(root, raw, say)
+    except ParamsError as error:
+        fail(str(error), 2, as_json)
+    except (Busy, OSError) as error:
+        fail(error_message(error), 1, as_json)
+    bad = sum(not finding.ok for finding in findings)
+    if as_json:
+        found = [finding.as_json() for finding in findings]
+        print(json.dumps({**(extra or {}), "problems": bad, "findings": found}, indent=1))
+    else:
+        print_findings(out, findings)
+        out.print(
+            f"{bad} problems found" if bad else "no problem found; `whetstone run` trains", markup=False
+        )
+    return 1 if bad else 0
+
+
 def make_plan(
     root: Path, targets: list[str] | None, force: bool, as_json: bool, text: str | None = None
 ) -> Any:

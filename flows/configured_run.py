@@ -184,7 +184,7 @@ def _memory(root: Path, raw: Any, params: Any) -> Iterator[Finding]:
     for stage, run, start, base in _from_base_models(root, raw, params):
         try:
             placement = Placement.resolve(execution.device, execution.dtype)
-            model = _on_meta_device(root, base)
+            model = on_meta_device(root, base)
         except Exception as error:  # noqa: BLE001  no GPU, a model that is not at hand: found above
             why = " ".join(str(error).split())[:150]
             yield Finding("memory", True, f"{stage}: not predicted: {why}", needed=False)
@@ -225,7 +225,7 @@ def _from_base_models(root: Path, raw: Any, params: Any) -> Iterator[tuple[str, 
             yield stage.name, run, str(start), base
 
 
-def _on_meta_device(root: Path, base: BaseRun) -> Any:
+def on_meta_device(root: Path, base: BaseRun) -> Any:
     """Returns a base model on the meta device, which takes no memory. A vocabulary that is not trained yet
     counts with its upper limit.
     """

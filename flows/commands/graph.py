@@ -16,10 +16,11 @@ from flows.command_line import (
     out,
     own_settings,
     project,
+    rehearse,
     tried_rewards,
     write_edited,
 )
-from flows.commands.options import AsJson, Settings, Supposed, Targets
+from flows.commands.options import AsJson, DryRun, Settings, Supposed, Targets
 
 
 def plan(
@@ -65,6 +66,7 @@ def run(
         int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)
     ] = 0,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring everything (or the targets and what they need) up to date, running only what is stale.
@@ -72,6 +74,9 @@ def run(
     Example: [bold]whetstone run report -S sft.common.steps=500 --jobs 2[/]
     """
     root = project(as_json)
+    if dry_run:
+        changed = edited(root, settings, targets, as_json)
+        raise typer.Exit(rehearse(root, changed and changed[0], as_json))
     write_edited(root, settings, targets, as_json)
     own = own_settings(root, as_json)
     from flows import reward_trial

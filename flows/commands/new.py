@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from flows.command_line import error_message, fail, out, project
-from flows.commands.options import AsJson
+from flows.command_line import error_message, fail, out, own_stdout, project, rehearse
+from flows.commands.options import AsJson, DryRun
 
 
 def new(
@@ -49,6 +49,7 @@ def new(
             help="May be repeated, in the order of the chain; default: those that the data serves.",
         ),
     ] = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at a model and data, say what was understood row by row, and write a recipe that runs as it is.
@@ -59,6 +60,7 @@ def new(
     """
     cwd = Path.cwd()
     root = project(as_json)
+    from flows.graph import recipes
     from flows.graph.params_file import ParamsError
     from flows.new.data import NewError
     from flows.new.project import new as make
@@ -66,12 +68,16 @@ def new(
     from pipelines.corpora.layouts import UnknownLayout
 
     try:
-        made = make(root, name, model, [*data, *(more or [])], cwd, reward, method or [])
+        with own_stdout():  # libraries greet on standard output
+            made = make(root, name, model, [*data, *(more or [])], cwd, reward, method or [])
     except (NewError, UnknownLayout, ParamsError) as error:
         fail(str(error), 2, as_json)
     except OSError as error:
         fail(error_message(error), 1, as_json)
+    if not as_json:
+        print_made(out, made)
+    if dry_run:
+        text = recipes.show(root, name)
+        raise typer.Exit(rehearse(root, text, as_json, made.as_json()))
     if as_json:
         print(json.dumps(made.as_json(), indent=1, ensure_ascii=False))
-    else:
-        print_made(out, made)

@@ -10,6 +10,13 @@ Targets = Annotated[
     list[str] | None,
     typer.Argument(help="Stages (`sft`, `rl@grpo`, or `rl` for all of them); everything when left out."),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Try every stage on a few rows with a tiny model; predict memory, disk and time.",
+    ),
+]
 Subject = Annotated[
     str,
     typer.Argument(

@@ -134,7 +134,7 @@ def print_made(console: Console, made: Made) -> None:
         _print_set(console, seen)
     say(f"\n{made.path}:")
     say(made.text.rstrip("\n"))
-    say(f"\nnext: whetstone use {made.path.stem} && whetstone run")
+    say(f"\nnext: whetstone use {made.path.stem} && whetstone run --dry-run && whetstone run")
 
 
 def _print_set(console: Console, seen: SetLook) -> None:
