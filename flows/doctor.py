@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import configured_run, reward_trial
+from flows import configured_run, raw_data, reward_trial
 from flows.configured_run import Finding
 from flows.running.headline import cause
 from flows.workspace import STATE
@@ -34,7 +34,7 @@ def examine(root: Path) -> list[Finding]:
         _packages,
         _git,
         _params,
-        _raw_data,
+        raw_data.examine,
         _templates,
         _servers,
         _torch,
@@ -129,28 +129,6 @@ def _params(root: Path) -> Iterator[Finding]:
     for trial in reward_trial.trials(root, params):
         remedy = "mend the function: `whetstone judge PATH FILE` says what it gives"
         yield Finding("reward", not trial.fault, trial.sentence, remedy)
-
-
-def _raw_data(root: Path) -> Iterator[Finding]:
-    """Yields whether the user's input files that settings name are there."""
-    from flows.graph.families import NONE
-    from flows.graph.fill import filled
-    from flows.graph.params_file import PARAMS, ParamsError, read_yaml
-    from flows.graph.references import Graph
-
-    try:
-        graph = Graph(filled(read_yaml(root / PARAMS), root), root)
-    except ParamsError:
-        return
-    for stage in graph.stages:
-        for read in stage.inputs:
-            if read.setting and read.value != NONE and not graph.makers_of(read.path):
-                yield Finding(
-                    f"raw data of {stage.member}",
-                    (root / read.path).exists(),
-                    read.path,
-                    f"put the data there, or say where it lies: whetstone plan -S {read.key}=PATH",
-                )
 
 
 def _templates(root: Path) -> Iterator[Finding]:

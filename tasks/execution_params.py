@@ -73,7 +73,15 @@ class ExecutionParams(Settings):
     checkpoint_period_s: float = Field(
         30.0, ge=0, description="seconds between resumable checkpoints of a training stage"
     )
-    offline: bool = Field(True, description="do not try the Hugging Face hub")
+    offline: bool = Field(True, description="fetch nothing: no try of the Hugging Face hub, no public data sets")
+    data_mirror: str | None = Field(
+        None,
+        min_length=1,
+        description=(
+            "folder of this machine that holds the bytes of public data sets (`whetstone fetch`), so that "
+            "none is fetched; the variable WHETSTONE_DATA comes before it"
+        ),
+    )
     timeout_s: float = Field(
         0, ge=0, description="limit for one stage's command, seconds; 0 none; meta.timeout of a stage wins"
     )

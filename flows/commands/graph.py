@@ -83,6 +83,7 @@ def run(
     from flows.graph import dvc_api, params, plan
     from flows.graph.params_file import ParamsError
     from flows.plan_table import print_done
+    from flows.public.bring import PublicDataError
     from flows.running.live import Silent, Terminal
     from flows.running.prefect_server import ServerFailed
     from flows.running.run import run as start
@@ -98,6 +99,8 @@ def run(
                 result = start(root, targets or [], force, jobs, display)
     except (ParamsError, plan.UnknownStage) as error:
         fail(str(error), 2, as_json)
+    except PublicDataError as error:
+        fail(str(error), 1, as_json)
     except (Busy, ServerFailed, SyntaxError, OSError) as error:
         fail(error_message(error), 1, as_json)
     except dvc_api.dvc_error() as error:

@@ -32,6 +32,7 @@ from flows.graph.plan_rows import Walk
 from flows.graph.presets import with_presets
 from flows.graph.requested import askable
 from tasks.seed_names import members_of
+from flows.public import wanted
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,16 @@ def make(
         }
         needs, order = _ordered(root, params, repo, takes)
         names = [stage.addressing for stage in order]
-        wanted = set(expand(names, targets, asked=lambda: askable(raw, root)) or names)
+        planned = set(expand(names, targets, asked=lambda: askable(raw, root)) or names)
         files = {
             os.path.join(repo.root_dir, name): values
             for name, values in ((PARAMS, raw), (codelock.CODE_LOCK, code))
         }
-        walk = Walk(repo, needs, wanted if force else set(), files)
-        rows = tuple(walk.rows(dvc_graph.with_upstream(needs, order, wanted)))
+        walk = Walk(repo, needs, planned if force else set(), files)
+        rows = tuple(walk.rows(dvc_graph.with_upstream(needs, order, planned)))
         walk.verified.save()
-    return Plan(_with_missing_sources(root, params, rows), params)
+    rows = _with_missing_sources(root, params, rows)
+    return Plan(_with_missing_public_data(root, raw, rows), params)
 
 
 def _with_missing_sources(root: Path, params: Params, rows: tuple[PlanRow, ...]) -> tuple[PlanRow, ...]:
@@ -114,6 +116,14 @@ def _with_missing_sources(root: Path, params: Params, rows: tuple[PlanRow, ...])
     return tuple(
         replace(row, reasons=(*row.reasons, lacking[row.stage])) if row.stage in lacking else row
         for row in rows
+    )
+
+
+def _with_missing_public_data(root: Path, raw: Any, rows: tuple[PlanRow, ...]) -> tuple[PlanRow, ...]:
+    """Returns the rows; those that read a public set which is not here say what it is and how to have it."""
+    told = wanted.told(root, raw, (row.stage for row in rows if row.action == "run"))
+    return tuple(
+        replace(row, reasons=(*row.reasons, *told[row.stage])) if row.stage in told else row for row in rows
     )
 
 

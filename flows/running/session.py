@@ -25,6 +25,7 @@ from flows.graph.params_file import PARAMS
 from flows.graph.plan import Plan, PlanRow
 from flows.graph.spec import git_facts
 from flows.provenance import snapshot
+from flows.public import wanted
 from flows.running import executor, heal, leftovers
 from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
@@ -95,6 +96,7 @@ class Session:
                 self.display.say(f"{PARAMS}: added {key}")
             for key in fill.write(self.root):
                 self.display.say(f"{PARAMS}: added {key}: {fill.NONE}")
+            wanted.bring_all(self.root, self.targets, self.display.say)
             try:
                 self.plan = plan.make(self.root, self.targets, self.force, record=True)
             except dvc_api.BrokenLock:
