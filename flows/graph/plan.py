@@ -33,6 +33,7 @@ from flows.graph.presets import with_presets
 from flows.graph.requested import askable
 from tasks.seed_names import members_of
 from flows.public import wanted
+from flows.public.catalogue import FOLDER as PUBLIC
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def _with_missing_sources(root: Path, params: Params, rows: tuple[PlanRow, ...])
 
 def _with_missing_public_data(root: Path, raw: Any, rows: tuple[PlanRow, ...]) -> tuple[PlanRow, ...]:
     """Returns the rows; those that read a public set which is not here say what it is and how to have it."""
-    told = wanted.told(root, raw, (row.stage for row in rows if row.action == "run"))
+    lacking = [row.stage for row in rows if any(reason.startswith(f"{PUBLIC}/") for reason in row.reasons)]
+    told = wanted.told(root, raw, lacking) if lacking else {}
     return tuple(
         replace(row, reasons=(*row.reasons, *told[row.stage])) if row.stage in told else row for row in rows
     )
