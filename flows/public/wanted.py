@@ -68,21 +68,17 @@ def told(root: Path, raw: Any, stages: Iterable[str]) -> dict[str, list[str]]:
     return {name: sentences for name, sentences in reads.items() if sentences}
 
 
-def bring_all(root: Path, targets: Iterable[str], say: Callable[[str], None]) -> None:
-    """Bring what the targets (every stage without) lack of public sets. Raises PublicDataError, which names
-    all that cannot be had before anything is fetched, and ParamsError.
+def bring_all(root: Path, asked: Callable[[list[str]], list[str]] | None, say: Callable[[str], None]) -> None:
+    """Bring what stages lack of public sets. `asked`: all names of stages -> those that are wanted, which need
+    others; None for every stage. Raises PublicDataError, which names all that cannot be had before anything
+    is fetched, and ParamsError.
     """
     if f"{catalogue.FOLDER}/" not in (root / PARAMS).read_text("utf-8"):
         return  # spares most runs the reading of all settings
     raw = filled(with_presets(read_yaml(root / PARAMS), root), root)
-    targets = list(targets)
-    names = [stage.name for stage in Graph(raw, root).stages]
-    asked = (
-        [name for name in names if name in targets or name.partition("@")[0] in targets] if targets else None
-    )
-    needed = wants(root, raw, asked)
-    problems = [text for want in needed for text in want.faults]
+    needed = wants(root, raw, asked([stage.name for stage in Graph(raw, root).stages]) if asked else None)
     lacking = [want for want in needed if want.lacks]
+    problems = [text for want in needed for text in want.faults]
     problems += [want.sentence for want in lacking if not want.obtainable]
     if problems:
         raise PublicDataError("\n".join(problems))

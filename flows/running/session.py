@@ -96,7 +96,8 @@ class Session:
                 self.display.say(f"{PARAMS}: added {key}")
             for key in fill.write(self.root):
                 self.display.say(f"{PARAMS}: added {key}: {fill.NONE}")
-            wanted.bring_all(self.root, self.targets, self.display.say)
+            asked = functools.partial(plan.expand, targets=self.targets, missing_ok=True)
+            wanted.bring_all(self.root, asked if self.targets else None, self.display.say)
             try:
                 self.plan = plan.make(self.root, self.targets, self.force, record=True)
             except dvc_api.BrokenLock:
