@@ -14,8 +14,8 @@ import typer
 
 from flows.command_line import DEBUG, report_unexpected
 from flows.commands.asking import chat, sample, serve_model
-from flows.commands.exporting import export
 from flows.commands.data import fetch
+from flows.commands.exporting import export
 from flows.commands.graph import doctor, plan, run, status
 from flows.commands.models import aside, audit, judge, lineage
 from flows.commands.new import new

@@ -31,9 +31,9 @@ from flows.graph.plan_rows import PlanRow as PlanRow
 from flows.graph.plan_rows import Walk
 from flows.graph.presets import with_presets
 from flows.graph.requested import askable
-from tasks.seed_names import members_of
 from flows.public import wanted
 from flows.public.catalogue import FOLDER as PUBLIC
+from tasks.seed_names import members_of
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def told(root: Path, raw: Any, stages: Iterable[str]) -> dict[str, list[str]]:
 
 
 def bring_all(root: Path, asked: Callable[[list[str]], list[str]] | None, say: Callable[[str], None]) -> None:
-    """Bring what stages lack of public sets. `asked`: all names of stages -> those that are wanted, which need
+    """Bring what stages lack of public sets. `asked`: all names of stages -> the wanted ones, which need
     others; None for every stage. Raises PublicDataError, which names all that cannot be had before anything
     is fetched, and ParamsError.
     """
