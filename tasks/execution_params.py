@@ -73,7 +73,9 @@ class ExecutionParams(Settings):
     checkpoint_period_s: float = Field(
         30.0, ge=0, description="seconds between resumable checkpoints of a training stage"
     )
-    offline: bool = Field(True, description="fetch nothing: no try of the Hugging Face hub, no public data sets")
+    offline: bool = Field(
+        True, description="fetch nothing, neither from the Hugging Face hub nor public sets"
+    )
     data_mirror: str | None = Field(
         None,
         min_length=1,
