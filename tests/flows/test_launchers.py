@@ -25,7 +25,6 @@ everything = pytest.mark.skipif(
 )
 MUON = (
     "sft.common.optimiser.kind",
-    "rlvr_start.runs.rlvr_start.sft.optimiser.kind",
     "verifier.common.optimiser.kind",
 )  # needs whole matrices: ZeRO 0 only
 ADAPTER = {"rank": 2, "alpha": 4}
