@@ -17,7 +17,7 @@ Sides = Annotated[
     typer.Argument(
         metavar="A B…",
         help="Evaluations or models by name; NAME of NAME_s0, NAME_s1, … is all its seeds; REV:NAME that of "
-        "a commit.",
+        "a commit, RECIPE:NAME of a recipe.",
     ),
 ]
 

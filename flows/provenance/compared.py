@@ -1,5 +1,6 @@
 """What `whetstone compare` is given, with its results: an evaluation, a model, or the members of one run that
-differ in their seed, of this checkout (NAME) or of another commit (REV:NAME).
+differ in their seed, of this checkout (NAME), of another commit (REV:NAME) or of a recipe
+(RECIPE:NAME).
 
 The results of a commit are those that its dvc.lock records; their bytes come from the workspace or DVC's
 cache.
@@ -14,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows.graph import recipe_layers, recipes
 from flows.graph.families import families
-from flows.graph.stage_records import WORKTREE, Entry
+from flows.graph.recipe_layers import DEFAULT
+from flows.graph.stage_records import WORKTREE, Entry, load_yaml, mapping
 from flows.provenance.content import CACHED, Contents
 from flows.provenance.history import History
 from flows.provenance.snapshot import NoGit, git
@@ -88,10 +91,34 @@ class Results:
         except NoGit as error:
             raise UnknownSubject(f"{revision}: {error}") from None
         except subprocess.CalledProcessError:
+            if state := self._recipe(revision):
+                return state
             raise UnknownSubject(
-                f"{revision}: git knows no such commit; REV:NAME is a commit, branch or tag and an "
-                f"evaluation there, HEAD~1:grpo"
+                f"{revision}: git knows no such commit; REV:NAME is a commit, branch, tag or recipe "
+                f"and an evaluation there, HEAD~1:grpo"
             ) from None
+
+    def _recipe(self, name: str) -> str | None:
+        """Returns the state that holds a recipe's results: the worktree where it is the one in use, else the
+        newest commit of a branch or tag with it; None for no recipe. Snapshots do not count: they are taken
+        before a run, and hold the results of what was in use before.
+        """
+        root = self.history.root
+        if name not in (DEFAULT, *recipe_layers.names(root)):
+            return None
+        if recipes.active(root) == name:
+            return WORKTREE
+        for commit in git(root, "log", "--branches", "--tags", "--format=%H", "--", "dvc.lock").split():
+            try:
+                note = mapping(load_yaml(git(root, "show", f"{commit}:./{recipes.APPLIED}")))
+            except subprocess.CalledProcessError:
+                note = {}
+            if note.get("recipe", DEFAULT) == name:
+                return commit
+        raise UnknownSubject(
+            f"{name}: no branch has a commit with results of this recipe; after its run commit dvc.lock, "
+            f"params.yaml and {recipes.APPLIED}"
+        )
 
     def _names(self, lock: dict[str, Entry]) -> Iterator[tuple[str, Entry]]:
         """Yields what may be compared: trained models and, of the same name or another, evaluations. The last

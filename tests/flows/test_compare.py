@@ -148,6 +148,21 @@ def test_the_terminal_and_the_page_show_tables_curves_and_samples(evaluated: Pat
     assert "Reward" in shown.output
 
 
+def test_a_recipe_stands_for_the_newest_commit_with_its_results(evaluated: Path) -> None:
+    (evaluated / "recipes").mkdir(exist_ok=True)
+    (evaluated / "recipes/mine.yaml").write_text("sft: {}\n")
+    (evaluated / "recipes/.applied.yaml").write_text("recipe: mine\nbase: ''\nlaid: ''\n")
+    try:
+        found = as_json(evaluated, "default:grpo", "mine:grpo")
+    finally:
+        (evaluated / "recipes/.applied.yaml").unlink()
+    assert found["sides"][0]["commit"]  # the commit was made without a recipe
+    assert found["sides"][1]["commit"] is None
+    missing = compare(evaluated, "mine:grpo", "grpo")
+    assert missing.exit_code == 2
+    assert "no branch has a commit with results of this recipe" in " ".join(missing.output.split())
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -30,8 +30,8 @@ def test_limit_of_one_stage(scene: Scene) -> None:
     scene.set("execution.timeout_s", 600)
     scene.edit(
         "dvc.yaml",
-        'settings: [identity.seed, sft.common, "sft.runs.${key}"]\n',
-        'settings: [identity.seed, sft.common, "sft.runs.${key}"]\n        timeout: 3\n',
+        'settings: [sft.common, "sft.runs.${key}"]\n',
+        'settings: [sft.common, "sft.runs.${key}"]\n        timeout: 3\n',
     )
     assert "timed out after 3 s" in scene.session("sft@sft").why["sft@sft"]
     until(lambda: not scene.left(), 30)
