@@ -13,6 +13,7 @@ from rich.table import Table
 
 from flows.graph.plan import Plan
 from flows.workspace import STATE, read_json
+from tasks.stage_warnings import MARK
 from tasks.tracking import Tracking
 
 if TYPE_CHECKING:  # `plan` must not pay for what only `run` needs
@@ -48,11 +49,14 @@ def print_plan(console: Console, plan: Plan) -> None:
 
 
 def print_done(console: Console, root: Path, result: Ran) -> None:
-    """Print where the results are."""
+    """Print what the results warn of, and where they are."""
     if not result.outcome.how and result.code == 0:
         console.print(f"nothing is stale: {len(result.plan.rows)} stages are fresh")
     for note in result.plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False)
+    for stage, warnings in result.warnings.items():
+        for warning in warnings:
+            console.print(f"{MARK}{stage}: {warning}", style="yellow", markup=False, highlight=False)
     if result.outcome.failed:
         console.print(
             f"\nnot finished: {', '.join(result.outcome.failed)}. The next `whetstone run` resumes from "

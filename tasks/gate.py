@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.settings import Choice
+from tasks.stage_warnings import KEY, warnings_in
 
 FILE = "gate.json"
 DECIDES = ("prefilter", "max_leak", "threshold", "temperature", "votes")
@@ -27,14 +28,18 @@ def examined(reading: Choice) -> dict[str, Any]:
     return {name: getattr(reading, name) for name in DECIDES if hasattr(reading, name)}
 
 
-def write_gate(folder: Path, reasons: Sequence[str], reading: Choice | None = None) -> None:
-    """Write the gate's file. `reasons`: why the judge failed, empty where it passed; `reading`: the settings
-    that it was examined with.
+def write_gate(
+    folder: Path, reasons: Sequence[str], reading: Choice | None = None, warnings: Sequence[str] = ()
+) -> None:
+    """Write the gate's file. `reasons`: why the judge failed, empty where it passed; `warnings`: what does
+    not close the gate, and whoever learns from the judge is told; `reading`: the settings that it was
+    examined with.
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "passed": not reasons,
         "reasons": list(reasons),
+        KEY: list(warnings),
         "examined": examined(reading) if reading else {},
     }
     (folder / FILE).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
@@ -51,6 +56,12 @@ def objections(folder: Path, reading: Choice) -> list[str]:
         if name in facts["examined"] and facts["examined"][name] != value
     ]
     return [*facts["reasons"], *differences]
+
+
+def warnings_of(folder: Path, judge: str) -> list[str]:
+    """Returns what the gate of `judge` warns of, naming the judge."""
+    facts = json.loads((folder / FILE).read_text("utf-8"))
+    return [f"its judge {judge}: {warning}" for warning in warnings_in(facts)]
 
 
 def check_gate(folder: Path, reading: Choice, judge: str, run: str) -> None:

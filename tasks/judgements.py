@@ -32,9 +32,10 @@ from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, Response
 from pipelines.training.recording import RecordingJudge
 from tasks.judgements_params import ExploreSource, JudgementsParams, PublishedSource
-from tasks.policy_run import RunInputs, TrainedPolicy, optimise
+from tasks.policy_run import RunInputs, TrainedPolicy, curve, optimise, updates_made, without_update
 from tasks.sampler import make_sampler
 from tasks.stage import TOKENS, Stage
+from tasks.stage_warnings import warned
 
 FILES = ("train", "calib", "heldout")
 PARTS = 5  # of the run, for the drift of its labels
@@ -140,8 +141,14 @@ def _explored(
     trained.ranks.leave()
     if not trained.ranks.is_first:
         return {}, {}
-    rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
-    return judgements, {"teacher": teacher, "left_out": dict(sorted(memory.left_out.items())), "curve": rows}
+    rows = curve(stage)
+    return judgements, {
+        "teacher": teacher,
+        "left_out": dict(sorted(memory.left_out.items())),
+        "updates": updates_made(rows),
+        "curve": rows,
+        **warned(stage, without_update(rows, source.policy)),
+    }
 
 
 def _answers(

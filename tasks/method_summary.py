@@ -1,5 +1,5 @@
-"""A method in words, from its typed settings: the choice at each seam. The training stage writes it and the
-report shows it.
+"""A method in words, from its typed settings: the choice at each seam, and its reward. The training stage
+writes it and the report shows it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pipelines.training.policy_params import PolicyParams
 
 
 def in_words(settings: PolicyParams) -> dict[str, str]:
-    """Returns {seam: its choice with the options that were set}: {"sampler": "flat, samples 8", "credit":
-    "group, spread sample", …}.
+    """Returns {seam: its choice with the options that were set}: {"reward": "reward_model, model
+    reward_model", "sampler": "flat, samples 8", "credit": "group, spread sample", …}.
 
     `prompts` and `updates` are those of an iteration; `also` lists what only some methods have, and may be
     empty.
@@ -19,7 +19,7 @@ def in_words(settings: PolicyParams) -> dict[str, str]:
     kl, shaping, whitening = settings.kl, settings.shaping, settings.whitening
     moving = f", reference moves by {settings.reference.rate:g}" if settings.reference.rate else ""
     also = {
-        f"reward {_choice(settings.reward)}": settings.checker is not None,
+        f"validated by {settings.checker}": settings.checker is not None,
         "critic": settings.critic is not None,
         f"whitened over {settings.whitened_over}": whitening.how != "none",
         f"scores by {shaping.normalise}": shaping.normalise != "none",
@@ -29,6 +29,7 @@ def in_words(settings: PolicyParams) -> dict[str, str]:
         "adapters": settings.adapter is not None,
     }
     return {
+        "reward": _reward(settings.reward),
         "sampler": _choice(settings.sampler),
         "prompts": str(settings.prompts),
         "credit": _choice(settings.credit),
@@ -38,6 +39,14 @@ def in_words(settings: PolicyParams) -> dict[str, str]:
         "updates": str(settings.epochs * settings.updates_per_epoch),
         "also": ", ".join(name for name, present in also.items() if present),
     }
+
+
+def _reward(reward: BaseModel) -> str:
+    """Returns the reward as a choice; a sum as `2 x final_answer + 1 x a.py:polite`."""
+    parts = getattr(reward, "parts", None)
+    if not parts:
+        return _choice(reward)
+    return " + ".join(f"{part.weight:g} x {_choice(part.reward)}" for part in parts.values())
 
 
 def _choice(record: BaseModel) -> str:

@@ -22,7 +22,7 @@ from pipelines.rewards.scoring import PARTS
 from pipelines.training.best import BestWeights
 from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import Engine
-from pipelines.training.policy import PolicyTrainer
+from pipelines.training.policy import LEARN_SOMETHING, PolicyTrainer
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.policy_parts import Judging, ProblemSets
 from pipelines.training.ranks import Ranks
@@ -34,6 +34,7 @@ from tasks.method_summary import in_words
 from tasks.policy_memory import check_memory
 from tasks.policy_parts import RunContext, make_generation, make_learner
 from tasks.stage import Stage
+from tasks.stage_warnings import warned
 
 Settings = TypeVar("Settings", bound=PolicyParams)
 
@@ -140,10 +141,15 @@ def _session(run: RunContext, trainer: PolicyTrainer, recorder: StatefulJudge | 
 
 
 def publish(
-    stage: Stage, settings: PolicyParams, trained: TrainedPolicy, name: str, facts: Mapping[str, Any]
+    stage: Stage,
+    settings: PolicyParams,
+    trained: TrainedPolicy,
+    name: str,
+    facts: Mapping[str, Any],
+    warnings: Sequence[str] = (),
 ) -> None:
-    """Write the stage's outputs on the first rank, with `facts` among the metrics, and leave the process
-    group.
+    """Write the stage's outputs on the first rank, with `facts` and `warnings` among the metrics, and leave
+    the process group.
     """
     with trained.engine.gathered() as model:
         if trained.ranks.is_first:
@@ -157,19 +163,57 @@ def publish(
                 else {}
             )
             figures = summary(stage) | best | {"method": in_words(settings)} | dict(facts)
+            figures |= warned(stage, [*warnings, *without_update(curve(stage), settings)])
             stage.out(f"metrics/train/{name}.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     trained.ranks.leave()
 
 
+def curve(stage: Stage) -> list[dict[str, Any]]:
+    """Returns the rows of the stage's curve, which the first rank has."""
+    return [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
+
+
+def updates_made(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Returns the optimiser steps of the policy that a curve counts."""
+    return sum(row.get("updates", 0) for row in rows)
+
+
+def without_update(rows: Sequence[Mapping[str, Any]], settings: PolicyParams) -> list[str]:
+    """Returns the warning that a run ended without an update, from its curve; nothing where it made one.
+    A short run and a study may end so, and the model that it writes is the one that it started from.
+    """
+    iterations = [row for row in rows if "reward" in row]
+    if updates_made(iterations):
+        return []
+    skipped = sum(row.get("skipped_updates", 0) for row in iterations)
+    empty = sum(bool(row.get("empty")) for row in iterations)
+    if skipped:
+        cause = f"{skipped} were skipped, their mean ratio above max_mean_ratio {settings.max_mean_ratio:g}"
+        remedy = "lower the learning rate, or raise max_mean_ratio"
+    elif not empty and settings.critic is not None and len(iterations) <= settings.critic.warmup:
+        cause = f"critic.warmup {settings.critic.warmup} covers them all"
+        remedy = "raise iterations, or lower critic.warmup"
+    else:
+        cause = (
+            "no response had an advantage: all responses to each prompt had the same reward, or were filtered"
+        )
+        remedy = LEARN_SOMETHING
+    return [
+        f"no optimiser update in {len(iterations)} iterations, so the model is the one that it started from; "
+        f"{cause}. The way out: {remedy}"
+    ]
+
+
 def summary(stage: Stage) -> dict[str, float]:
     """Returns means over the last twentieth of the iterations, those of a reward's parts among them, the
-    numbers of sampled tokens and of verdicts that were errors, and the last validation.
+    numbers of updates, of sampled tokens and of verdicts that were errors, and the last validation.
     """
-    rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
+    rows = curve(stage)
     trained = [row for row in rows if "reward" in row]
     tail = trained[-max(1, len(trained) // 20) :]
     summary = {
         "iterations": len(trained),
+        "updates": updates_made(trained),
         **{name: sum(row[name] for row in trained) for name in ("sampled_tokens", "errors")},
     }
     summary |= {

@@ -21,6 +21,7 @@ from tasks.report_page.page import page
 from tasks.report_page.stages import ReportedStages
 from tasks.report_params import ReportParams
 from tasks.stage import Stage
+from tasks.stage_warnings import MARK
 
 TIMINGS = Path(".whetstone/timings.json")  # the runner's: {stage: {wall_s, command_s, action, run}}
 GRAPH = Path(".whetstone/graph.json")  # the runner's too: {stage: [the stages that it reads from]}
@@ -51,8 +52,13 @@ def run(stage: Stage) -> None:
         folder / "plots",
         settings.smoothing,
     )
-    (folder / "index.html").write_text(page(read, drawn, absent, settings, more), "utf-8")
-    (folder / "report.md").write_text(markdown(read, drawn, settings, more), "utf-8")
+    warnings = [
+        f"{MARK}{name}: {text}"
+        for name, texts in stages.warnings(stage.input("metrics"), _members(stage)).items()
+        for text in texts
+    ]
+    (folder / "index.html").write_text(page(read, drawn, absent, settings, more, warnings), "utf-8")
+    (folder / "report.md").write_text(markdown(read, drawn, settings, more, warnings), "utf-8")
     timings = f"window.whetstoneTimings = {json.dumps(_noted(stage, TIMINGS, 'timings'), indent=1)};\n"
     graph = f"window.whetstoneGraph = {json.dumps(_graph(_noted(stage, GRAPH, 'other stages')))};\n"
     (folder / "timings.js").write_text(timings + graph, "utf-8")
@@ -65,10 +71,14 @@ def _preferences(
     """Returns the results of the preference branch, limited to the members that the parameters name where the
     stage depends on them.
     """
-    members = {key: tuple(value) for key, value in stage.spec.params.items() if isinstance(value, dict)}
     shown = set(read.curves)  # a baseline that is no run of sft has its curve here
     metrics, curves, samples = map(stage.input, ("metrics", "curves", "samples"))
-    return preference_results.read(stages, metrics, curves, samples, shown, members)
+    return preference_results.read(stages, metrics, curves, samples, shown, _members(stage))
+
+
+def _members(stage: Stage) -> dict[str, tuple[str, ...]]:
+    """Returns the members of the sections that the stage depends on; files of others are of earlier runs."""
+    return {key: tuple(value) for key, value in stage.spec.params.items() if isinstance(value, dict)}
 
 
 def _policy_runs(

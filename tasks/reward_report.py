@@ -5,7 +5,7 @@ model by their safety labels, and the gate before RL.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -19,6 +19,9 @@ from pipelines.models.packing import Segment
 from pipelines.models.placement import Placement
 from tasks.gate import write_gate
 from tasks.stage import TOKENS, Stage
+from tasks.stage_warnings import warned
+
+CHANCE = 0.5  # of a pair: either answer, whatever they say
 
 
 def run(stage: Stage) -> None:
@@ -41,16 +44,32 @@ def run(stage: Stage) -> None:
 
     report = reward_report(score, pairs, settings, execution.micro_batch_tokens)
     head = {"model": stage.item, "kind": kind, "data": data}
-    stage.out(f"metrics/reward_report/{stage.item}.json").write_text(
-        json.dumps(head | report, indent=1) + "\n", "utf-8"
-    )
     stage.say(f"held-out accuracy {report['accuracy']['share']:.3f} on {report['pairs']} pairs")
+    warnings = at_chance(report["accuracy"])
+    stage.out(f"metrics/reward_report/{stage.item}.json").write_text(
+        json.dumps(head | report | warned(stage, warnings), indent=1) + "\n", "utf-8"
+    )
     share, minimum = report["accuracy"]["share"], settings.min_accuracy
     write_gate(
         stage.out(f"models/{stage.item}/gate"),
         [f"held-out accuracy {share:.3f} < {minimum}"] if share < minimum else [],
+        warnings=warnings,
     )
     stage.progress(1, 1)
+
+
+def at_chance(accuracy: Mapping[str, float]) -> list[str]:
+    """Returns the warning that an accuracy on pairs ({share, low, high}, a tie counting half) is not told
+    apart from chance, or is worse; nothing where its interval lies above a half.
+    """
+    if accuracy["low"] > CHANCE:
+        return []
+    share, low, high = (f"{accuracy[key]:.3f}" for key in ("share", "low", "high"))
+    return [
+        f"held-out accuracy {share} (95 %: {low} to {high}) is not above chance ({CHANCE}): a policy would "
+        f"learn from noise. Train the model on more pairs or for longer, or report on more held-out pairs; "
+        f"reward_report.min_accuracy closes the gate"
+    ]
 
 
 def _harmful_first(pair: Pair) -> Pair:

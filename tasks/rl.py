@@ -6,10 +6,11 @@ from pipelines.corpora.cleaning.split import hash_fraction
 from pipelines.corpora.records.rows_kept import rows_kept, rows_sentence
 from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.models.tokenizer import Tokens
-from tasks.gate import check_gate, objections
+from tasks.gate import check_gate, objections, warnings_of
 from tasks.policy_run import RunInputs, optimise, publish
 from tasks.rl_params import NONE, RlRun
 from tasks.stage import TOKENS, Stage
+from tasks.stage_warnings import MARK
 
 
 def run(stage: Stage) -> None:
@@ -18,18 +19,7 @@ def run(stage: Stage) -> None:
     """
     section = f"rl.runs.{stage.item}"
     settings = stage.settings(RlRun)
-    if settings.judge != NONE:
-        gate, asking = (
-            stage.input(f"models/{settings.judge}/gate"),
-            settings.reward.asks_run or settings.reward,
-        )
-        if settings.ignore_gate:
-            stage.say(
-                "the judge's gate is ignored: "
-                + ("; ".join(objections(gate, asking)) or "it had no objection")
-            )
-        else:
-            check_gate(gate, asking, settings.judge, stage.item)
+    warnings = _pass_gate(stage, settings) if settings.judge != NONE else []
     folder = stage.input(f"data/{settings.data}/records")
     tokens = Tokens.load(stage.input(f"models/{settings.start}/model"))
     questions, validation_set = (
@@ -52,4 +42,19 @@ def run(stage: Stage) -> None:
     trained = optimise(
         stage, settings, RunInputs(settings.start, problems, validation, questions.rules.reward)
     )
-    publish(stage, settings, trained, stage.item, {"rows": rows})
+    publish(stage, settings, trained, stage.item, {"rows": rows}, warnings)
+
+
+def _pass_gate(stage: Stage, settings: RlRun) -> list[str]:
+    """Returns what the judge's gate warns of, which the console shows at once. Raises GateClosed."""
+    gate, asking = stage.input(f"models/{settings.judge}/gate"), settings.reward.asks_run or settings.reward
+    if settings.ignore_gate:
+        stage.say(
+            "the judge's gate is ignored: " + ("; ".join(objections(gate, asking)) or "it had no objection")
+        )
+    else:
+        check_gate(gate, asking, settings.judge, stage.item)
+    warnings = warnings_of(gate, settings.judge)
+    for warning in warnings:
+        stage.notice(MARK + warning)
+    return warnings

@@ -24,6 +24,7 @@ from pipelines.seams import load
 from tasks.gate import examined, write_gate
 from tasks.sources import opener
 from tasks.stage import Stage
+from tasks.stage_warnings import warned
 from tasks.verifier_params import VerifierReportParams
 
 MODEL = "verifier"
@@ -79,6 +80,12 @@ def run(stage: Stage) -> None:
         key: [(answer.verdict or 0) == answer.label for answer in judged_answers]
         for key, judged_answers in answers.items()
     }
+    seen = arms[MODEL]["seen"]
+    stage.say(
+        f"kappa {seen['kappa']:.3f} [{seen['kappa_low']:.3f}, {seen['kappa_high']:.3f}] on {seen['n']} "
+        f"{labels} held-out labels"
+    )
+    warnings = at_chance(seen)
     figures = {
         "verifier": name,
         "data": data,
@@ -93,17 +100,27 @@ def run(stage: Stage) -> None:
         else None,
         "calls": dict(sorted(getattr(model, "counts", Counter()).items())),
         "gate": {"passed": not reasons, "reasons": reasons, "limits": settings.laboratory.gate.model_dump()},
+        **warned(stage, warnings),
     }
     stage.out(f"metrics/verifier_report/{name}.json").write_text(
         json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )
-    write_gate(stage.out(f"models/{name}/gate"), reasons, settings.reading)
-    seen = arms[MODEL]["seen"]
-    stage.say(
-        f"kappa {seen['kappa']:.3f} [{seen['kappa_low']:.3f}, {seen['kappa_high']:.3f}] on {seen['n']} "
-        f"{labels} held-out labels"
-    )
+    write_gate(stage.out(f"models/{name}/gate"), reasons, settings.reading, warnings)
     stage.say("gate: passed" if not reasons else "gate: FAILED: " + "; ".join(reasons))
+
+
+def at_chance(seen: Mapping[str, Any]) -> list[str]:
+    """Returns the warning that an agreement (`agreement`) is not told apart from chance, or is worse; nothing
+    where kappa's interval lies above 0.
+    """
+    if seen["kappa_low"] > 0:
+        return []
+    kappa, low, high = (f"{seen[key]:.3f}" for key in ("kappa", "kappa_low", "kappa_high"))
+    return [
+        f"kappa {kappa} (95 %: {low} to {high}) on held-out labels is not above chance (0): a policy would "
+        f"learn from noise. Train the verifier better (more judgements, verifier.negatives), or judge more "
+        f"held-out responses; verifier_report.laboratory.gate.min_kappa closes the gate"
+    ]
 
 
 def _judged(judge: Judge, rows: Sequence[Judgement], labels: str) -> list[JudgedAnswer]:

@@ -19,7 +19,7 @@ from tasks.report_page.seed_means import mean_accuracy
 from tasks.report_page.tables import DECODINGS, Cell, Column, Table, as_text, leaves
 
 FIGURES = ("entropy", "finished", "lengths")  # of an evaluation, beside its accuracies
-NO_FIGURES = ("method", "rows", "settings")  # of a training run's metrics
+NO_FIGURES = ("method", "rows", "settings", "warnings")  # of a training run's metrics
 SHOWN = 60  # characters of a value
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,17 +16,21 @@ from typing import Any
 from flows.graph.plan import Plan
 from flows.running import prefect_server
 from flows.running.live import Display
+from flows.running.row_counts import standing_warnings
 from flows.running.session import Outcome, Session, hand_over
 
 
 @dataclass(frozen=True)
 class Ran:
-    """The result of a run. `code`: 0 done or nothing stale, 1 something failed or was stopped."""
+    """The result of a run. `code`: 0 done or nothing stale, 1 something failed or was stopped; `warnings`: of
+    the stages that are fresh now, by name.
+    """
 
     code: int
     run: str
     plan: Plan
     outcome: Outcome
+    warnings: Mapping[str, list[str]] = field(default_factory=dict)
 
     def as_json(self, head: Mapping[str, Any] = MappingProxyType({})) -> str:
         """Returns one JSON object. `head` is what it begins with: the recipe and the user's own settings."""
@@ -40,6 +44,8 @@ class Ran:
         }
         for name, rows in self.outcome.rows.items():
             stages[name]["rows"] = rows
+        for name, warnings in self.warnings.items():
+            stages[name]["warnings"] = warnings
         for name, why in self.outcome.why.items():
             stages[name]["error"] = why
         return json.dumps({**head, "run": self.run, "ok": self.code == 0, "stages": stages}, indent=1)
@@ -51,7 +57,7 @@ def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Dis
     """
     with Session(root, targets, force, jobs, display) as session:
         if not session.todo:
-            return Ran(0, session.run, session.plan, session.outcome)
+            return _ran(0, session)
         with session.stopped_by_signals():
             _work(session, force)
         code = (
@@ -61,7 +67,16 @@ def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Dis
             or set(session.todo) - set(session.outcome.how)
             else 0
         )
-        return Ran(code, session.run, session.plan, session.outcome)
+        return _ran(code, session)
+
+
+def _ran(code: int, session: Session) -> Ran:
+    """Returns the result with the warnings of every stage of the plan that did not fail: what lies there of a
+    failed one is older.
+    """
+    failed = set(session.outcome.failed) | (set(session.todo) - set(session.outcome.how))
+    fresh = [row.stage for row in session.plan.rows if row.stage not in failed]
+    return Ran(code, session.run, session.plan, session.outcome, standing_warnings(session.root, fresh))
 
 
 def _work(session: Session, force: bool) -> None:

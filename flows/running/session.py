@@ -30,10 +30,11 @@ from flows.running import executor, heal, leftovers
 from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
 from flows.running.now import Noted
-from flows.running.row_counts import rows_of
+from flows.running.row_counts import rows_of, warnings_of
 from flows.workspace import STATE, gpu_slot, only_one_run, write_json
 from pipelines.corpora.records.rows_kept import rows_sentence
 from tasks.stage import Spec
+from tasks.stage_warnings import MARK
 
 if TYPE_CHECKING:  # a run without work records nothing and need not import it
     from flows.running.recorder import Recorder
@@ -234,6 +235,8 @@ class Session:
         if rows is not None:
             self.outcome.rows[name] = rows
         self.display.ended(name, shown, result.seconds, "" if rows is None else rows_sentence(rows))
+        for warning in warnings_of(self.root, result.outs):
+            self.display.say(f"{MARK}{name}: {warning}")
         if recorder and result.action in ("run", "recover", "restore"):
             recorder.stage_ended(name, "FINISHED", {"action": result.action}, result.outs)
         return result

@@ -30,6 +30,10 @@ from pipelines.training.training_row import TrainingRow
 from pipelines.training.update import Updater
 
 LOOP = "loop.json"
+LEARN_SOMETHING = (
+    "choose problems nearer to the policy's ability, take more samples per prompt, raise the temperature, or "
+    "look whether the checker and the prompt template fit"
+)
 
 
 @dataclass
@@ -205,9 +209,6 @@ class PolicyTrainer:
         if self._empty >= self.settings.max_empty:
             raise RuntimeError(
                 f"{self._empty} iterations in a row had nothing to learn from: all responses to each prompt "
-                f"have the same reward. "
-                "Choose problems nearer to the policy's ability, take more samples per prompt, raise the "
-                "temperature, or look whether the "
-                "checker and the prompt template fit"
+                f"have the same reward. The way out: {LEARN_SOMETHING}"
             )
         return {"empty": self._empty, "updates": 0}

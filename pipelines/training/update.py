@@ -77,7 +77,7 @@ class Updater:
                 metrics.skipped += 1
             else:
                 metrics.grad_norms.append(self._engine.step(lr_factor))
-                moved = True
+                metrics.updates, moved = metrics.updates + 1, True
             metrics.add_batch(plan, sums, first=epoch == start == 0 and all(fresh))
         return metrics.row(show_skipped=settings.max_mean_ratio is not None)
 

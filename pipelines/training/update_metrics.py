@@ -11,12 +11,14 @@ NOT_OF_THE_MASK = frozenset({"loss", "update_kl", "mismatch"})
 
 class UpdateMetrics:
     """Figures of the updates of an iteration. `critic`: means over the critic's updates; `grad_norms`: of
-    each update made; `skipped`: how many were not, for their ratio.
+    each batch, 0 where no row had a gradient; `updates`: the optimiser's steps; `skipped`: batches without
+    one for their ratio.
     """
 
     def __init__(self) -> None:
         self.critic = Metrics()
         self.grad_norms: list[float] = []
+        self.updates = 0
         self.skipped = 0
         self._batches, self._tokens, self._plans = Metrics(), Metrics(), Metrics()
         self._first: dict[str, float] = {}
@@ -57,7 +59,7 @@ class UpdateMetrics:
             | critic
             | {
                 "grad_norm": sum(self.grad_norms) / max(1, len(self.grad_norms)),
-                "updates": len(self.grad_norms),
+                "updates": self.updates,
                 "trained_tokens": self._trained_tokens,
             }
         )

@@ -17,12 +17,18 @@ from tasks.report_params import ReportParams
 
 
 def markdown(
-    results: Results, drawn: Sequence[DrawnPlot], settings: ReportParams, more: Sequence[Section] = ()
+    results: Results,
+    drawn: Sequence[DrawnPlot],
+    settings: ReportParams,
+    more: Sequence[Section] = (),
+    warnings: Sequence[str] = (),
 ) -> str:
-    """Returns the whole text. Samples are only on the page, since a model's text may hold any markup."""
+    """Returns the whole text, `warnings` in its head. Samples are only on the page, since a model's text may
+    hold any markup.
+    """
     parts = [
         f"# {_plain(settings.title)}",
-        *map(_plain, summary(results)),
+        *map(_plain, (*summary(results), *warnings)),
         "## Models",
         table(overview.models(results)),
         "## Accuracy",

@@ -65,8 +65,9 @@ def page(
     absent: Sequence[Plot],
     settings: ReportParams,
     more: Sequence[Section] = (),
+    warnings: Sequence[str] = (),
 ) -> str:
-    """Returns the page; the sections `more` follow the curves."""
+    """Returns the page; the sections `more` follow the curves, `warnings` stand in its head."""
     titles = dict(SECTIONS)
     if more:
         before = list(SECTIONS).index("curves") + 1
@@ -82,6 +83,7 @@ def page(
         decoding=settings.decoding,
         text_limit=settings.text_limit,
         lead=summary(results),
+        warnings=warnings,
         titles=titles,
         short=SHORT,
         more={section.key: section for section in more},

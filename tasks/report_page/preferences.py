@@ -12,6 +12,7 @@ from tasks.report_page import preference_figures, preference_tables, theory_figu
 from tasks.report_page.picture import Picture
 from tasks.report_page.preference_results import PreferenceResults
 from tasks.report_page.tables import Table
+from tasks.stage_warnings import MARK, warnings_in
 
 
 class Heading(NamedTuple):
@@ -70,6 +71,11 @@ def sections(results: PreferenceResults, folder: Path, smoothing: int) -> list[S
             Heading("Reward models"),
             *preference_tables.reward_models(results),
             REWARDS,
+            *(
+                f"{MARK}{name}: {warning}."
+                for name, value in results.reward_models.items()
+                for warning in warnings_in(value)
+            ),
             *([Pictures([picture])] if picture else []),
         ]
     if results.assessed:

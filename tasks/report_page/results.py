@@ -27,7 +27,8 @@ class Results:
 
     `data` is the set that the page is about, `baseline` the model that its methods start from (both may be
     empty). `evaluations` and `samples` map a model, `curves` and `training` a trained one (the baseline and
-    each method), to the content of its file. `others` are evaluations on other sets, by the evaluation's
+    each method), to the content of its file; `policies` every run of rl that was made, also those that a
+    model rewards or that learn from another set. `others` are evaluations on other sets, by the evaluation's
     name. `makers`: the stages that may have made a model.
     """
 
@@ -40,6 +41,7 @@ class Results:
     samples: dict[str, list[Row]]
     curves: dict[str, list[Row]]
     training: dict[str, Row]
+    policies: dict[str, Row]
     others: dict[str, Row]
     other_samples: dict[str, list[Row]]
     makers: Mapping[str, tuple[str, ...]]
@@ -79,14 +81,16 @@ def judged(rows: Iterable[Row], evaluation: Row) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class ReportSubject:
-    """The subject of the page, as the parameters name it. `evaluated`: model -> its evaluation on `data`;
-    `others`: evaluations on other sets; `tuned`: whether the baseline is a run of sft, and has a curve.
+    """The subject of the page, as the parameters name it. `methods`: the runs of rl that are compared, and
+    `runs` all of them; `evaluated`: model -> its evaluation on `data`; `others`: evaluations on other sets;
+    `tuned`: whether the baseline is a run of sft, and has a curve.
     """
 
     data: str
     baseline: str
     tuned: bool
     methods: tuple[str, ...]
+    runs: tuple[str, ...]
     evaluated: Mapping[str, str]
     others: tuple[str, ...]
 
@@ -108,7 +112,7 @@ class ReportSubject:
             if run["data"] == data:
                 evaluated.setdefault(run["model"], name)
         others = tuple(name for name, run in evaluations.items() if run["data"] != data)
-        return cls(data, baseline, baseline in tunings, tuple(methods), evaluated, others)
+        return cls(data, baseline, baseline in tunings, tuple(methods), tuple(runs), evaluated, others)
 
 
 def read(
@@ -125,6 +129,7 @@ def read(
     evaluated = {
         name: stages.find(ACCURACY, name, metrics) for name in (*subject.evaluated.values(), *subject.others)
     }
+    policies = stages.read(METHODS, metrics, dict.fromkeys(stages.sections(METHODS), subject.runs))
     return Results(
         data=subject.data,
         baseline=subject.baseline,
@@ -138,6 +143,7 @@ def read(
         },
         curves={name: read_rows(curves / f"{name}.jsonl", stage) for name, (_, stage) in trained.items()},
         training={name: read_object(*location) for name, location in trained.items()},
+        policies={name: policies[name] for name in subject.runs if name in policies},
         others={name: _evaluation(*evaluated[name]) for name in subject.others},
         other_samples={
             name: read_rows(path, evaluated[name][1])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.report_page.files import Row, read_object
+from tasks.stage_warnings import warnings_in
 
 MEMBER = "${key}"  # stands for a member's name in paths
 METRICS = "metrics/"
@@ -71,6 +72,22 @@ class ReportedStages:
         stage.
         """
         return self._read(self.of_part(part), folder, members or {})
+
+    def sections(self, part: str) -> set[str]:
+        """Returns the sections of params.yaml whose members a part of the report shows."""
+        return {stage.members for stage in self.of_part(part)}
+
+    def warnings(self, folder: Path, members: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+        """Returns what stages warn of in their metrics, by the stage's name; of a section in `members` those
+        of its members only, and of others where a part of the report shows them.
+        """
+        warnings: dict[str, list[str]] = {}
+        for stage in self._stages:
+            if stage.metrics and (stage.part or stage.members in members):
+                for name, value in self._read(iter([stage]), folder, members).items():
+                    if texts := warnings_in(value):
+                        warnings[stage.member(name)] = texts
+        return warnings
 
     def read_runs(self, folder: Path) -> dict[str, Row]:
         """Returns the metrics of all training runs (stages with a curve) by name, in natural order."""

@@ -80,8 +80,10 @@ def headline(results: Results, timed: bool = False) -> Table:
 
 
 def methods(results: Results) -> Table | None:
-    """Returns the methods as the stages that trained them recorded them; None where no stage did."""
-    words = {name: results.training[name].get("method") or {} for name in results.methods}
+    """Returns the methods of all runs of rl as the stages that trained them recorded them, whatever gives
+    their reward; None where no stage did.
+    """
+    words = {name: value.get("method") or {} for name, value in results.policies.items()}
     names = list(dict.fromkeys(key for row in words.values() for key in row))
     if not names:
         return None
@@ -170,7 +172,7 @@ def behaviour(results: Results) -> Table:
 def training(results: Results) -> Table:
     """Returns the table of final figures of every training stage."""
     figures = {
-        name: {key: item for key, item in value.items() if key not in ("method", "rows")}
+        name: {key: item for key, item in value.items() if key not in ("method", "rows", "warnings")}
         for name, value in results.training.items()
     }
     return by_model(
@@ -267,23 +269,12 @@ def _with_change(value: Accuracy | None, base: Accuracy | None) -> Accuracy | Co
 
 
 def _cost(results: Results, model: str) -> tuple[Cell, ...]:
-    """Returns iterations, sampled tokens, updates and the last entropy of a method; None for what it does not
-    have.
+    """Returns iterations, sampled tokens, updates and the last entropy of a run of rl; None for what it does
+    not have.
     """
-    if model not in results.methods:
-        return (None,) * 4
-    figures, counted = (
-        results.training[model],
-        [row["updates"] for row in results.curves[model] if "updates" in row],
-    )
-    tokens, entropy = figures.get("sampled_tokens"), figures.get("entropy")
-    updates = sum(counted) if counted else None
-    return (
-        *(
-            figure if figure is None else as_text(figure)
-            for figure in (figures.get("iterations"), tokens, updates, entropy)
-        ),
-    )
+    figures = results.policies.get(model, {})
+    values = (figures.get(name) for name in ("iterations", "sampled_tokens", "updates", "entropy"))
+    return tuple(None if value is None else as_text(value) for value in values)
 
 
 def _counted(accuracy: Accuracy | None) -> str | None:

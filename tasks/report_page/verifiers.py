@@ -17,6 +17,7 @@ from tasks.report_page.question_sets import CONTAMINATION, EXAMS, exam_tables
 from tasks.report_page.results import CORPUS, UNSEEN
 from tasks.report_page.stages import ReportedStages
 from tasks.report_page.tables import Column, Estimate, Table, as_text
+from tasks.stage_warnings import MARK, warnings_in
 
 # parts of the report, which the `meta` of stages in dvc.yaml names
 EXAMS_PART, JUDGED_ANSWERS, VERIFIERS = "published_exams", "judged_answers", "verifiers"
@@ -97,6 +98,7 @@ def sections(
         blocks += [
             Heading(f"Verifier {name}"),
             words,
+            *(f"{MARK}{warning}." for warning in warnings_in(value)),
             *_agreement(value),
             AGREEMENT,
             *_laboratory(value),

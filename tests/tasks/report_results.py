@@ -92,7 +92,13 @@ def write(
         sampled = sum(row.get("sampled_tokens", 0) for row in rows)
         _put(
             root / f"metrics/train/{method}.json",
-            {"iterations": count, "sampled_tokens": sampled, "entropy": 0.0714, "method": _words(method)},
+            {
+                "iterations": count,
+                "updates": 2 * count,
+                "sampled_tokens": sampled,
+                "entropy": 0.0714,
+                "method": words(method),
+            },
         )
     for model in models:
         rows = _answers(random.Random(f"answers {model}"), model, problems)
@@ -178,9 +184,10 @@ def _policy(draw: random.Random, method: str, iterations: int) -> list[dict[str,
     return rows
 
 
-def _words(method: str) -> dict[str, str]:
+def words(method: str) -> dict[str, str]:
     tree = method == "spo_tree"
     return {
+        "reward": "final_answer",
         "sampler": "tree, branching 4-3-2, segment 6" if tree else "flat, samples 8",
         "prompts": "64",
         "credit": "segment_tree, spread none" if tree else "group, spread sample",

@@ -53,7 +53,9 @@ def test_the_curve_and_the_figures_say_reward_and_true_accuracy(undisturbed):
     assert len({row["reward"] for row in trained}) == 6
     assert metrics["validation_reward"] == curve[-1]["validation_reward"]
     assert {"validation_greedy", "validation_sampled"} <= set(metrics)
-    assert "reward reward_model, model reward_model, clip 5" in metrics["method"]["also"]
+    assert metrics["method"]["reward"] == "reward_model, model reward_model, clip 5"
+    assert metrics["updates"] == sum(row["updates"] for row in trained) > 0
+    assert "warnings" not in metrics
 
 
 @pytest.mark.parametrize("stop", ["3:SIGKILL", "in5:SIGTERM"])
