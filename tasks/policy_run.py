@@ -192,7 +192,7 @@ def without_update(rows: Sequence[Mapping[str, Any]], settings: PolicyParams) ->
         remedy = "lower the learning rate, or raise max_mean_ratio"
     elif not empty and settings.critic is not None and len(iterations) <= settings.critic.warmup:
         cause = f"critic.warmup {settings.critic.warmup} covers them all"
-        remedy = "raise iterations, or lower critic.warmup"
+        remedy = "raise token_budget, or lower critic.warmup"
     else:
         cause = (
             "no response had an advantage: all responses to each prompt had the same reward, or were filtered"

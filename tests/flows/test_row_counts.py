@@ -1,5 +1,5 @@
-"""What stages keep and lose of their rows is on the console of the run and in `--json`; a role that is
-missing is named with the way out.
+"""What stages keep and lose of their rows, and what they warn of, is on the console of the run and in
+`--json`; a role that is missing is named with the way out.
 """
 
 import json
@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from flows.graph import params
+from flows.graph.plan import Plan
+from flows.graph.plan_rows import PlanRow
+from flows.running.row_counts import rows_of, standing_warnings, warnings_of
+from flows.running.run import Ran
+from flows.running.session import Outcome
 from pipelines.corpora.records.rows_kept import rows_kept, rows_sentence
 from tests import clone
 from tests.corpora.made import write_lines
@@ -42,6 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, learning_python: str) -> P
         {
             "base.runs.tiny": {"data": "small", "tokenizer": {"kind": "char", "alphabet": "bytes"}},
             "sft.runs.tuned": {"start": "tiny", "data": "small"},
+            "rl.runs.flat": {"method": "grpo", "start": "tuned", "data": "small", "judge": "none"},
         },
         learning_python,
     )
@@ -86,10 +93,14 @@ def test_counts_are_on_the_console_and_in_json(project: Project):
         "lost": {"equal answers": 1},
     }
     # what is too long is so for a model: it is told where one reads the set
-    shown = project.call("run", "sft@tuned")
+    shown = project.call("run", "rl@flat")
     assert shown.returncode == 0, shown.stdout + shown.stderr
     told = " ".join((shown.stdout + shown.stderr).split())
     assert "20 of 21 demonstrations kept; left out: 1 long prompt" in told
+    # a byte is one of 256: none of the policy's answers is right, so it is never updated
+    unchanged = "warning: rl@flat: no optimiser update in 2 iterations"
+    assert told.count(unchanged) == 2, "when the stage ends, and when the run does"
+    assert standing_warnings(project.folder, ["sft@tuned", "rl@flat", "code"])["rl@flat"]
     counted = json.loads((project.folder / "metrics/corpus/small.json").read_text("utf-8"))
     records = [
         json.loads(line)["id"]
@@ -138,8 +149,6 @@ def test_the_sentence():
 
 
 def test_outputs_without_counts_say_nothing(tmp_path: Path):
-    from flows.running.row_counts import rows_of
-
     (tmp_path / "metrics").mkdir()
     for name, text in (("broken", "{"), ("other", '{"rows": 5}'), ("list", "[1]")):
         (tmp_path / f"metrics/{name}.json").write_text(text)
@@ -150,3 +159,22 @@ def test_outputs_without_counts_say_nothing(tmp_path: Path):
         )
         is None
     )
+
+
+def test_a_fresh_result_warns_as_a_new_one(tmp_path: Path):
+    (tmp_path / "metrics/train").mkdir(parents=True)
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n"
+        "  rl: {foreach: '${rl.runs}', do: {cmd: x, outs: ['models/${key}/model', 'metrics/train/${key}.json']}}\n"
+        "  report: {cmd: x, outs: [reports]}\n"
+    )
+    for name, warnings in (("flat", ["no update"]), ("odd", "no list"), ("fine", [])):
+        (tmp_path / f"metrics/train/{name}.json").write_text(json.dumps({"warnings": warnings}))
+    stages = ["rl@flat", "rl@odd", "rl@fine", "rl@absent", "report", "gone@flat"]
+    assert standing_warnings(tmp_path, stages) == {"rl@flat": ["no update"]}
+    assert warnings_of(tmp_path, ["models/flat/model", "metrics/train/flat.json"]) == ["no update"]
+    rows = (PlanRow("rl@flat", "keep"), PlanRow("report", "run"))
+    ran = Ran(0, "id", Plan(rows, params.load(clone.ROOT)), Outcome(), {"rl@flat": ["no update"]})
+    stages_told = json.loads(ran.as_json())["stages"]
+    assert stages_told["rl@flat"]["warnings"] == ["no update"]
+    assert "warnings" not in stages_told["report"]

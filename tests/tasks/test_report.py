@@ -17,6 +17,7 @@ import pytest
 
 from flows.graph import families
 from flows.graph.closure import Code
+from flows.plan_table import headline
 from pipelines.settings import ROOT
 from tasks.report import run
 from tasks.report_page import figures, results
@@ -548,3 +549,38 @@ def test_templates_and_style_are_code_of_the_stage() -> None:
     }
     assert len(looks) == 4
     assert looks <= set(held)
+
+
+def test_warnings_stand_in_the_head_of_page_and_text_for_named_members_only(here: Path):
+    params = report_results.write(here, methods=("grpo", "dapo"), models=("sft", "grpo"))
+    del params["rl.runs"]["dapo"]  # of an earlier run
+    for name in ("grpo", "dapo"):
+        edit(
+            here / f"metrics/train/{name}.json",
+            lambda value: value.update(updates=0, warnings=["no optimiser update; <b>unchanged</b>"]),
+        )
+    folder = report(here, params)
+    text, page = ((folder / name).read_text("utf-8") for name in ("report.md", "index.html"))
+    line = "warning: rl@grpo: no optimiser update; &lt;b>unchanged&lt;/b>"
+    assert line in headline(text)
+    assert text.count("warning: ") == 1
+    assert '<p class="warning">warning: rl@grpo: no optimiser update; &lt;b&gt;' in page
+    cells = Cells(page)
+    assert cells.row("Accuracy on held-out problems", "grpo")[7] == "0"
+    assert "warnings" not in [row[0] for row in cells.tables["Training in figures"]]
+
+
+def test_runs_that_a_model_rewards_stand_among_the_methods_with_their_reward(here: Path):
+    params = report_results.write(here, models=("sft", "grpo", "ppo_rm"))
+    params["rl.runs"]["ppo_rm"] = params["rl.runs"]["grpo"] | {"judge": "reward_model"}
+    params["rl.runs"]["arm"] = params["rl.runs"]["ppo_rm"] | {"data": "other"}  # not trained yet
+    words = report_results.words("ppo") | {"reward": "reward_model, model reward_model"}
+    (here / "metrics/train/ppo_rm.json").write_text(json.dumps({"updates": 64, "method": words}), "utf-8")
+    cells = Cells((report(here, params) / "index.html").read_text("utf-8"))
+    title = "What the methods are (prompts and updates of an iteration)"
+    assert [[cell.strip() for cell in row[:2]] for row in cells.tables[title]] == [
+        ["method", "reward"],
+        ["grpo", "final_answer"],
+        ["ppo_rm", "reward_model, model reward_model"],
+    ]
+    assert cells.row("Accuracy on held-out problems", "ppo_rm")[7] == "64"

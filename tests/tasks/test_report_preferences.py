@@ -185,6 +185,11 @@ def test_a_part_knows_no_stage_by_name(root: Path):
     assert "".join(map(html.blocks, made)) == before
 
 
+def test_a_reward_model_at_chance_is_told_beside_its_figures(root: Path):
+    edit(root / "metrics/reward_report/reward_hh.json", lambda value: value.update(warnings=["at chance"]))
+    assert "warning: reward_hh: at chance." in sections(root)[1]
+
+
 def test_a_damaged_file_names_the_stages_that_could_have_made_it(root: Path):
     path = next((root / "metrics/train").glob("*.json"))
     path.write_text("[1]")
