@@ -51,7 +51,7 @@ def _download(url: str, most: int) -> bytes:
                 if len(content) > most:
                     raise FetchError(f"{url}: more than {most} bytes, the most that it may have")
             length = reply.headers.get("Content-Length")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:  # the last: of a proxy
         raise FetchError(f"{url}: {' '.join(str(error).split()) or type(error).__name__}") from error
     if length is not None and length.isdigit() and len(content) != int(length):
         raise FetchError(f"{url}: cut short, {len(content)} of {length} bytes")

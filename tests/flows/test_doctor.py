@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows import configured_run, doctor
+from flows import configured_run, doctor, raw_data
 from flows.configured_run import Finding
 from flows.graph import recipes
 from flows.graph.params_file import PARAMS, load_with_comments, save_with_comments
@@ -105,7 +105,7 @@ def test_doctor_is_red_for_what_the_run_cannot_do_without(graph: Project) -> Non
 
 def test_every_file_of_ones_own_that_a_setting_names_is_looked_for(root: Path) -> None:
     recipes.use(root, "own_chats")
-    assert {(finding.what, finding.ok, finding.said) for finding in doctor._raw_data(root)} == {
+    assert {(finding.what, finding.ok, finding.said) for finding in raw_data.examine(root)} == {
         ("raw data of talks", False, "raw/talks"),
         ("raw data of pairs", False, "raw/talks"),
     }

@@ -177,6 +177,12 @@ def test_a_host_that_is_not_there(tmp_path: Path):
     assert left(tmp_path) == []
 
 
+def test_a_proxy_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
+    with pytest.raises(PublicDataError, match="gopher"):
+        bring(want(tmp_path, entry("http://127.0.0.1:9/")))
+
+
 def test_what_a_killed_process_left_goes(tmp_path: Path, host: Host):
     half = tmp_path / "public/.coins.abc/train.jsonl"
     half.parent.mkdir(parents=True)
