@@ -24,7 +24,7 @@ from tasks.policy_memory import peak_bytes
 from tasks.policy_parts import RunContext
 
 MEASURED_S = 2.0  # beyond which no further pass is begun
-ROWS_AT_ONCE = 512  # tokens of the pass that is timed
+ROWS_AT_ONCE = 512  # tokens of the pass that is timed: a small model is faster with more
 WIDEST = 8192  # columns of a matrix product that is timed
 SHARE = 0.2  # of the free memory, for a model to be timed
 MOMENTS = 2  # of AdamW, beside the weights, in a checkpoint
@@ -136,7 +136,7 @@ def _time(
     return Finding(
         "time",
         True,
-        f"at least {_words(total)}: {', '.join(parts)}; {basis}, and tokens of the sets; responses at full "
+        f"about {_words(total)}: {', '.join(parts)}; {basis}, and tokens of the sets; responses at full "
         "length; evaluation, loading and a sampler that waits for memory come on top",
     )
 
