@@ -128,7 +128,7 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     rows = [
         {"question": question, "answer": answer} for question, answer in zip(QUESTIONS, ANSWERS, strict=True)
     ]
-    write_lines(project / "raw/train.jsonl.gz", rows[:36])
+    write_lines(project / "raw/train.jsonl", rows[:36])
     write_lines(
         project / "raw/dev.jsonl",
         [{**row, "question": f"Here is another one: {row['question']}"} for row in rows[36:]],

@@ -37,6 +37,7 @@ FOLLOWED = [
     "own-data",
     "own-model",
     "after-training",
+    "compare",
     "python",
 ]
 PAGES = [

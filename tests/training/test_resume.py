@@ -82,7 +82,7 @@ def test_a_killed_method_ends_byte_equal(able, monkeypatch, learning_python, met
     name = f"rl@{method}"
     expected = run(make_stage(able, name, "undisturbed"))
     rows = [json.loads(line) for line in expected[f"curves/{method}.jsonl"].splitlines()]
-    assert sum(row.get("updates", 0) for row in rows) > 4, "a run that learns nothing proves nothing"
+    assert sum(row.get("updates", 0) for row in rows) > 3, "a run that learns nothing proves nothing"
     assert method != "spo_tree" or min(row["replay_size"] for row in rows if "replay_size" in row) > 0, (
         "segments must wait over the kill"
     )
