@@ -103,4 +103,4 @@ def sweep(
             print_plan(out, planned)
         return
     write_checked(root, text, targets, as_json)
-    run(targets, None, False, jobs, verbose, as_json)
+    run(targets, jobs=jobs, verbose=verbose, as_json=as_json)
