@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows import configured_run, doctor, raw_data
+from flows import configured_run, raw_data
 from flows.configured_run import Finding
 from flows.graph import recipes
 from flows.graph.params_file import PARAMS, load_with_comments, save_with_comments
