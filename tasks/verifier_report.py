@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipelines.corpora.records.example import read_examples
@@ -65,16 +65,7 @@ def run(stage: Stage) -> None:
     stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
     variants = {record.id: record.meta for record in read_examples(judgement_folder / QUESTIONS)}
     cases = _cases(rows, variants, settings.laboratory.cases)
-    attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
-    exact_judge = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
-    seen_cases, unseen_cases = (
-        [case for case in cases if (case.subject in trained_subjects) is seen] for seen in (True, False)
-    )
-    laboratories = {
-        key: laboratory(judge, seen_cases, stage.seed, exact_judge)
-        for key, judge in judges.items()
-        if key in attacked
-    }
+    laboratories, unseen = _laboratories(stage, settings, judges, cases, trained_subjects)
     reasons = gate(arms[MODEL]["seen"], laboratories[MODEL], settings.laboratory.gate)
     right = {
         key: [(answer.verdict or 0) == answer.label for answer in judged_answers]
@@ -95,9 +86,7 @@ def run(stage: Stage) -> None:
         "arms": arms,
         "against_rules": {key: mcnemar(right[MODEL], right[key]) for key in right if key != MODEL},
         "laboratory": laboratories,
-        "laboratory_unseen": laboratory(model, unseen_cases, stage.seed, exact_judge)
-        if unseen_cases
-        else None,
+        "laboratory_unseen": unseen,
         "calls": dict(sorted(getattr(model, "counts", Counter()).items())),
         "gate": {"passed": not reasons, "reasons": reasons, "limits": settings.laboratory.gate.model_dump()},
         **warned(stage, warnings),
@@ -107,6 +96,27 @@ def run(stage: Stage) -> None:
     )
     write_gate(stage.out(f"models/{name}/gate"), reasons, settings.reading, warnings)
     stage.say("gate: passed" if not reasons else "gate: FAILED: " + "; ".join(reasons))
+
+
+def _laboratories(
+    stage: Stage,
+    settings: VerifierReportParams,
+    judges: Mapping[str, Judge],
+    cases: Sequence[Case],
+    trained_subjects: Collection[str],
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Returns the attacks on the judges that are attacked, with cases of trained subjects, and those on the
+    verifier with cases of the others; None where there are none.
+    """
+    attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
+    exact = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
+    seen, unseen = (
+        [case for case in cases if (case.subject in trained_subjects) is known] for known in (True, False)
+    )
+    results = {
+        key: laboratory(judge, seen, stage.seed, exact) for key, judge in judges.items() if key in attacked
+    }
+    return results, laboratory(judges[MODEL], unseen, stage.seed, exact) if unseen else None
 
 
 def at_chance(seen: Mapping[str, Any]) -> list[str]:

@@ -267,6 +267,18 @@ def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]
     return found
 
 
+def preset_sections(root: Path | None = None) -> dict[tuple[str, ...], list[str]]:
+    """Returns where presets stand -> the settings by which members name one: `("rl", "methods")` ->
+    `["method"]`.
+    """
+    named: dict[tuple[str, ...], list[str]] = {}
+    for family in families(root):
+        for setting, paths in family.presets.items():
+            for path in paths:
+                named.setdefault(path, []).append(setting)
+    return named
+
+
 def defaults(root: Path | None = None) -> dict[tuple[str, ...], tuple[Default, ...]]:
     """Returns where members stand -> the defaults of their settings that stand elsewhere; those of settings
     that members share begin with the section's name (`assess.settings.sampling.max_new_tokens`).

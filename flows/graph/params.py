@@ -7,7 +7,7 @@ joins them, so stages never import it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,12 +16,12 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_mode
 
 from flows.graph import stage_checks
 from flows.graph.contradictions import contradictions
-from flows.graph.families import DVC_YAML, at, defaults, resolved, sections, stamp
+from flows.graph.families import DVC_YAML, at, defaults, preset_sections, resolved, sections, stamp
 from flows.graph.fill import filled
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.presets import with_presets
 from flows.graph.problems import describe, remove
-from flows.graph.section_records import preset_sections, section_fields
+from flows.graph.section_records import section_fields
 from flows.graph.sections import with_members_laid
 from flows.graph.stage_checks import member_record
 from pipelines.settings import ROOT, Settings
@@ -45,7 +45,7 @@ class Params(Settings):
 
     identity: Identity
     execution: ExecutionParams
-    presets: ClassVar[set[tuple[str, ...]]] = set()
+    presets: ClassVar[Collection[tuple[str, ...]]] = ()
     # sections of the user's own stages, which no record describes
     _own: dict[str, Any] = PrivateAttr({})
 

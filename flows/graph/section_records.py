@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, create_model
 
-from flows.graph.families import DVC_YAML, PLACEHOLDER, Family, families, overlays
+from flows.graph.families import DVC_YAML, PLACEHOLDER, Family, families, overlays, preset_sections
 from flows.graph.params_file import ParamsError
 from pipelines.settings import Settings
 
@@ -23,11 +23,6 @@ ANY = "*"  # in a path: any name
 Path_ = tuple[str, ...]
 SHARED = "what the members share; each is laid over it"
 PRESETS = "settings by preset: of the members whose `{}` names it"
-
-
-def preset_sections(root: Path | None = None) -> set[Path_]:
-    """Returns where presets stand, over which members are laid by a setting that names one."""
-    return {path for family in families(root) for paths in family.presets.values() for path in paths}
 
 
 def section_fields(root: Path | None = None) -> dict[str, Any]:
@@ -43,12 +38,7 @@ def section_fields(root: Path | None = None) -> dict[str, Any]:
             _put(tree, layer, None)
     for path, record in described.items():
         _put(tree, path, record)
-    presets = {
-        path: setting
-        for family in families(root)
-        for setting, paths in family.presets.items()
-        for path in paths
-    }
+    presets = preset_sections(root)
     return {name: _field((name,), node, presets) for name, node in tree.items()}
 
 
@@ -106,7 +96,7 @@ def _put(tree: dict[str, Any], path: Path_, leaf: Any) -> None:
     tree[path[-1]] = leaf
 
 
-def _field(path: Path_, node: Any, presets: Mapping[Path_, str]) -> tuple[Any, Any]:
+def _field(path: Path_, node: Any, presets: Mapping[Path_, list[str]]) -> tuple[Any, Any]:
     """Returns (type, default) of the section at a path."""
     if node is None:
         return dict[str, Any], Field({}, description=SHARED)
@@ -114,7 +104,9 @@ def _field(path: Path_, node: Any, presets: Mapping[Path_, str]) -> tuple[Any, A
         return node, ...
     if ANY in node:
         kind = dict[str, node[ANY]]  # type: ignore[valid-type]
-        return kind, Field({}, description=PRESETS.format(presets[path])) if path in presets else ...
+        return kind, Field(
+            {}, description=PRESETS.format("`, `".join(presets[path]))
+        ) if path in presets else ...
     below: dict[str, Any] = {name: _field((*path, name), inner, presets) for name, inner in node.items()}
     name = "".join(part.title().replace("_", "") for part in path)
     return create_model(name, __base__=Settings, __module__=__name__, **below), ...

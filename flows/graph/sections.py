@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.graph.families import Default, at, defaults, families, overlays, resolved
+from flows.graph.families import Default, at, defaults, overlays, preset_sections, resolved
 from flows.graph.section_records import ANY, records
 from pipelines.settings import laid_over
 
@@ -96,7 +96,7 @@ def with_members_laid(raw: Any, mark: Mark = _unmarked) -> Any:
     """
     if not isinstance(raw, dict):
         return raw
-    result, presets = dict(raw), _preset_settings()
+    result, presets = dict(raw), preset_sections()
     for path in dict.fromkeys([*overlays(), *defaults()]):
         if not isinstance(members := at(raw, path), dict):
             continue
@@ -140,15 +140,3 @@ def _laid(raw: Any, path: Path, value: Any, itself: dict[str, str], mark: Mark) 
     if not isinstance(value, dict):
         return value
     return laid_over(below(raw, path, {**itself, **value}, mark=mark), value)
-
-
-def _preset_settings() -> dict[Path, list[str]]:
-    """Returns where presets stand -> the settings by which members name one: `("rl", "methods")` ->
-    `["method"]`.
-    """
-    settings: dict[Path, list[str]] = {}
-    for family in families():
-        for setting, sections in family.presets.items():
-            for section in sections:
-                settings.setdefault(section, []).append(setting)
-    return settings
