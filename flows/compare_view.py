@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from flows.provenance.comparison import SidesCompared, tables
-from flows.provenance.comparison_page import side_by_side
+from flows.provenance.comparison_page import points_of, side_by_side
 from tasks.report_page.figures import PLOTS
 from tasks.report_page.markdown import text
 from tasks.report_page.tables import Table
@@ -19,6 +19,7 @@ WIDTH = 32  # marks of a curve
 ROWS = 30  # of a table in the terminal
 CHANGED = ("improved", "regressed")
 TEXT = 160  # characters of an answer
+UNKNOWN = "–"  # a cell without a value
 
 
 def print_comparison(console: Console, compared: SidesCompared) -> None:
@@ -40,12 +41,21 @@ def print_comparison(console: Console, compared: SidesCompared) -> None:
 
 
 def _print_table(console: Console, table: Table) -> None:
-    grid = Grid(title=table.title, title_justify="left", box=None, pad_edge=False)
-    for column in table.columns:
-        grid.add_column(f"{column.group}\n{column.name}".strip(), overflow="fold")
-    for row in table.rows[:ROWS]:
-        grid.add_row(*(str(text(cell)) for cell in row))
-    console.print(grid)
+    """Print a grid for each group of columns, since all of them are wider than a terminal."""
+    console.print(table.title, style="italic", markup=False)
+    cells = [[str(text(cell)) for cell in row] for row in table.rows[:ROWS]]
+    for group in dict.fromkeys(column.group for column in table.columns if column.group) or [""]:
+        shown = [
+            place
+            for place, column in enumerate(table.columns)
+            if column.group in ("", group) and any(row[place] != UNKNOWN for row in cells)
+        ]
+        grid = Grid(title=group or None, title_justify="left", box=None, pad_edge=False)
+        for place in shown:
+            grid.add_column(table.columns[place].name, overflow="fold")
+        for row in cells:
+            grid.add_row(*(row[place] for place in shown))
+        console.print(grid)
     if len(table.rows) > ROWS:
         console.print(f"… and {len(table.rows) - ROWS} more rows (--html, --json)", markup=False)
 
@@ -57,7 +67,7 @@ def _curves(compared: SidesCompared) -> Iterator[tuple[str, list[str]]]:
             member.name if side.commit is None else f"{side.shown} {member.seed}".strip(): values
             for side in compared.sides
             for member in side.members
-            if (values := [row[plot.keys[0]] for row in member.curve if row.get(plot.keys[0]) is not None])
+            if (values := [value for _, value in points_of(member, plot)])
         }
         if len(runs) > 1:
             every = [value for values in runs.values() for value in values]

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.provenance.compared import ComparedSide
+from flows.provenance.compared import ComparedSide, Member
 from flows.provenance.comparison import SidesCompared, tables
 from tasks.report_page import html
-from tasks.report_page.figures import COLOURS, DASHES, PLOTS, Plot, Series, line_chart
+from tasks.report_page.figures import COLOURS, DASHES, PLOTS, SFT, Plot, Series, line_chart
 from tasks.report_page.pairs import SamplePair, by_kind, pair, spread
 from tasks.report_page.style import CSS
 from tasks.report_page.templates import environment, trusted_markup
@@ -82,12 +82,19 @@ def curves(sides: tuple[ComparedSide, ...]) -> Iterator[tuple[str, Any]]:
 def _lines(sides: tuple[ComparedSide, ...], plot: Plot) -> Iterator[Series]:
     for number, side in enumerate(sides):
         for place, member in enumerate(side.members):
-            for key in plot.keys[:1]:
-                points = [
-                    (float(row["step"]), float(row[key])) for row in member.curve if row.get(key) is not None
-                ]
-                if points:
-                    label = side.shown if len(side.members) == 1 else f"{side.shown} {member.seed}"
-                    places, values = [x for x, _ in points], [y for _, y in points]
-                    colour = COLOURS[number % len(COLOURS)]
-                    yield Series(label, places, values, colour, DASHES[place % len(DASHES)])
+            points = points_of(member, plot)
+            if points:
+                label = side.shown if len(side.members) == 1 else f"{side.shown} {member.seed}"
+                places, values = [x for x, _ in points], [y for _, y in points]
+                colour = COLOURS[number % len(COLOURS)]
+                yield Series(label, places, values, colour, DASHES[place % len(DASHES)])
+
+
+def points_of(member: Member, plot: Plot) -> list[tuple[float, float]]:
+    """Returns (step, value) of a member's curve in a plot; none of a policy's in those of fine-tuning, whose
+    loss is another.
+    """
+    key = plot.keys[0]
+    if plot.group == SFT and any("reward" in row for row in member.curve):
+        return []
+    return [(float(row["step"]), float(row[key])) for row in member.curve if row.get(key) is not None]

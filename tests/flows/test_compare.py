@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -146,6 +147,13 @@ def test_the_terminal_and_the_page_show_tables_curves_and_samples(evaluated: Pat
     assert shown.exit_code == 0, shown.output
     assert "Made differently: grpo and ppo_s0" in shown.output
     assert "Reward" in shown.output
+    assert re.search(r"^ppo_s0 .*%.*\d+ / \d+ of 120 ", shown.output, re.M), shown.output  # on one line
+
+
+def test_a_policys_loss_is_no_curve_of_fine_tuning(evaluated: Path) -> None:
+    shown = compare(evaluated, "grpo", "ppo_s0")
+    assert "Gradient norm" in shown.output
+    assert "SFT loss" not in shown.output
 
 
 def test_a_recipe_stands_for_the_newest_commit_with_its_results(evaluated: Path) -> None:
