@@ -20,7 +20,7 @@ from flows.command_line import (
     tried_rewards,
     write_edited,
 )
-from flows.commands.options import AsJson, DryRun, Settings, Supposed, Targets
+from flows.commands.options import AsJson, DryRun, Jobs, Settings, Supposed, Targets, Verbose
 
 
 def plan(
@@ -62,10 +62,8 @@ def run(
     targets: Targets = None,
     settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Run the targets even when they are fresh.")] = False,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)
-    ] = 0,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")] = False,
+    jobs: Jobs = 0,
+    verbose: Verbose = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:

@@ -17,6 +17,8 @@ DryRun = Annotated[
         help="Try every stage on a few rows with a tiny model; predict memory, disk and time.",
     ),
 ]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")]
 Subject = Annotated[
     str,
     typer.Argument(

@@ -10,7 +10,7 @@ import typer
 
 from flows.command_line import err, fail, make_plan, out, project, write_checked
 from flows.commands.graph import run
-from flows.commands.options import AsJson
+from flows.commands.options import AsJson, Jobs, Verbose
 
 Sides = Annotated[
     list[str],
@@ -68,10 +68,8 @@ def sweep(
         ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run; write nothing.")] = False,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)
-    ] = 0,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")] = False,
+    jobs: Jobs = 0,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a run for every combination of values into params.yaml, with its evaluation, and run them.

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.raw.location_params import Location
 from pipelines.settings import Seam, TaggedChoice
 
@@ -33,6 +34,26 @@ class CorpusSource(TaggedChoice):
     suffix: ClassVar[str] = "Source"
     generates: ClassVar[bool] = False  # rows of every role, which the shares of the corpus split
     reader: str
+
+
+class GeneratedSource(CorpusSource):
+    """Problems that the project makes itself, of every role."""
+
+    generates: ClassVar[bool] = True
+    n_sft: int = Field(ge=1, le=1_000_000, description="demonstrations that are made")
+    n_rl: int = Field(ge=1, le=1_000_000, description="RL problems that are made")
+    n_validation: int = Field(ge=1, le=100_000, description="validation problems that are made")
+    n_heldout: int = Field(ge=1, le=100_000, description="held-out problems that are made")
+
+    @property
+    def sizes(self) -> tuple[tuple[FileRole, Side, int], ...]:
+        """(role, side of the split, problems) of each role."""
+        return (
+            ("sft", "train", self.n_sft),
+            ("rl", "train", self.n_rl),
+            ("validation", "validation", self.n_validation),
+            ("heldout", "heldout", self.n_heldout),
+        )
 
 
 class SplitSource(Location, CorpusSource):

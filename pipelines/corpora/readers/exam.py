@@ -8,15 +8,16 @@ often wrongly, and RL can discover that writing the steps pays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import cycle
 from random import Random
+from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.raw.exam_subjects import SUBJECTS, ExamProblem, Lexicon, Ranges
+from pipelines.corpora.raw.lexicon import read_words
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.published import MARKER
-from pipelines.corpora.raw.rows import read_rows
 from pipelines.corpora.readers.options import ExamSource
 
 KINDS = ("name", "thing", "gain", "loss")
@@ -28,13 +29,8 @@ def read(source: ExamSource, reading: Reading) -> Iterator[Problem]:
     demonstrations.
     """
     lexicon = read_lexicon(source, reading)
-    role_sizes: Sequence[tuple[Role, Side, int, tuple[int, ...]]] = (
-        ("sft", "train", source.n_sft, source.sft_levels),
-        ("rl", "train", source.n_rl, source.rl_levels),
-        ("validation", "validation", source.n_validation, source.rl_levels),
-        ("heldout", "heldout", source.n_heldout, source.rl_levels),
-    )
-    for role, side, number, levels in role_sizes:
+    for role, side, number in source.sizes:
+        levels = source.sft_levels if role == "sft" else source.rl_levels
         yield from draw_role(source, reading, lexicon, role, side, number, levels)
 
 
@@ -42,22 +38,17 @@ def read_lexicon(source: ExamSource, reading: Reading) -> Lexicon:
     """Returns the words by kind, sorted: the order of the file does not matter. Bad rows count against the
     corpus' limit. Raises ValueError when a kind has no word.
     """
-    words: Mapping[str, set[str]] = {kind: set() for kind in KINDS}
     path = reading.path(source.lexicon)
-    ledger = reading.ledger
-    for where, row in read_rows(path, ledger):
-        kind, word = str(row.get("kind")), row.get("word")
-        if kind not in words:
-            ledger.reject(where, f"kind must be one of {', '.join(KINDS)}, not {kind!r}", "kind")
-        elif not isinstance(word, str) or not word.isalpha():
-            ledger.reject(where, f"word must be letters only, not {word!r}", "word")
-        else:
-            ledger.accept()
-            words[kind].add(word)
+    words = read_words(path, KINDS, reading.ledger, _fault)
     empty = [kind for kind, words_of_kind in words.items() if not words_of_kind]
     if empty:
         raise ValueError(f"{path} holds no word of kind {', '.join(empty)}; add rows {{kind, word}}")
-    return {kind: sorted(words_of_kind) for kind, words_of_kind in words.items()}
+    return words
+
+
+def _fault(_: str, word: Any) -> str:
+    fine = isinstance(word, str) and word.isalpha()
+    return "" if fine else f"word must be letters only, not {word!r}"
 
 
 def draw_role(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.corpora.raw.sources_params import CorpusSource, FileRole, Level, Normalise, SplitSource
+from pipelines.corpora.raw.sources_params import (
+    FileRole,
+    GeneratedSource,
+    Level,
+    Normalise,
+    SplitSource,
+)
 from pipelines.settings import Seam, Settings
 
 
@@ -60,12 +66,11 @@ class ExamSubjects:
     Subject = Literal["chain", "add", "money", "count", "max", "clock"]
 
 
-class ExamSource(CorpusSource):
+class ExamSource(GeneratedSource):
     """The embedded exam: problems are generated, solved and checked by the project itself, with words from a
     lexicon file.
     """
 
-    generates: ClassVar[bool] = True
     lexicon: str = Field("lexicon.jsonl", description="JSONL of {kind: name|thing|gain|loss, word}")
     subjects: tuple[ExamSubjects.Subject, ...] = Field(
         ("chain", "add", "money", "count", "max"), min_length=1, description="kinds of problem that are made"
@@ -98,10 +103,6 @@ class ExamSource(CorpusSource):
         lt=1,
         description="chance that a written result of a demonstration is wrong, and carried on",
     )
-    n_sft: int = Field(ge=1, le=1_000_000, description="demonstrations that are made")
-    n_rl: int = Field(ge=1, le=1_000_000, description="RL problems that are made")
-    n_validation: int = Field(ge=1, le=100_000, description="validation problems that are made")
-    n_heldout: int = Field(ge=1, le=100_000, description="held-out problems that are made")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -156,7 +157,7 @@ class PhraseSubjects:
     Subject = Literal["holder", "order", "amount", "rule", "both"]
 
 
-class PhrasesSource(CorpusSource):
+class PhrasesSource(GeneratedSource):
     """The embedded multi-subject set: generated questions whose answers are phrases; checked by
     `phrase_answer`.
     """
@@ -179,10 +180,6 @@ class PhrasesSource(CorpusSource):
     terse: float = Field(
         0.5, ge=0, le=1, description="share of demonstrations that give the bare answer, without the working"
     )
-    n_sft: int = Field(ge=1, le=1_000_000, description="demonstrations that are made")
-    n_rl: int = Field(ge=1, le=1_000_000, description="RL problems that are made")
-    n_validation: int = Field(ge=1, le=100_000, description="validation problems that are made")
-    n_heldout: int = Field(ge=1, le=100_000, description="held-out problems that are made")
 
     @model_validator(mode="after")
     def _seen(self) -> Self:
@@ -239,12 +236,11 @@ class TableSource(SplitSource):
         return self
 
 
-class WordProblemsSource(CorpusSource):
+class WordProblemsSource(GeneratedSource):
     """One-step word problems, generated from a file of wordings; checked by `final_answer`. `heldout_share`
     and `validation_share` are shares of the wordings.
     """
 
-    generates: ClassVar[bool] = True
     words: str = Field(
         "words.jsonl",
         description=(
@@ -257,9 +253,6 @@ class WordProblemsSource(CorpusSource):
     )
     operand_max: int = Field(12, ge=4, le=999, description="largest number in a question, from 2 on")
     n_sft: int = Field(ge=0, le=1_000_000, description="demonstrations that are made")
-    n_rl: int = Field(ge=1, le=1_000_000, description="RL problems that are made")
-    n_validation: int = Field(ge=1, le=100_000, description="validation problems that are made")
-    n_heldout: int = Field(ge=1, le=100_000, description="held-out problems that are made")
 
     @model_validator(mode="after")
     def _once(self) -> Self:

@@ -8,15 +8,16 @@ nearly right answers for the training of verifiers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import cycle
 from random import Random
+from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
+from pipelines.corpora.raw.lexicon import read_words
 from pipelines.corpora.raw.phrase_subjects import FIELDS, SUBJECTS, Lexicon
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.published import MARKER
-from pipelines.corpora.raw.rows import read_rows
 from pipelines.corpora.readers.options import PhrasesSource
 
 KINDS = ("name", "thing", "place", "animal", "need", "unit")
@@ -29,13 +30,7 @@ def read(source: PhrasesSource, reading: Reading) -> Iterator[Problem]:
     demonstrations.
     """
     lexicon = read_lexicon(source, reading)
-    role_sizes: Sequence[tuple[Role, Side, int]] = (
-        ("sft", "train", source.n_sft),
-        ("rl", "train", source.n_rl),
-        ("validation", "validation", source.n_validation),
-        ("heldout", "heldout", source.n_heldout),
-    )
-    for role, side, number in role_sizes:
+    for role, side, number in source.sizes:
         yield from _draw_role(source, reading, lexicon, role, side, number)
 
 
@@ -43,17 +38,8 @@ def read_lexicon(source: PhrasesSource, reading: Reading) -> Lexicon:
     """Returns the words by kind, sorted. Bad rows count against the corpus' limit. Raises ValueError when a
     kind has too few words.
     """
-    words: Mapping[str, set[str]] = {kind: set() for kind in KINDS}
     path = reading.path(source.lexicon)
-    for where, row in read_rows(path, reading.ledger):
-        kind, word = str(row.get("kind")), row.get("word")
-        if kind not in words:
-            reading.ledger.reject(where, f"kind must be one of {', '.join(KINDS)}, not {kind!r}", "kind")
-        elif not isinstance(word, str) or not (word.isascii() and word.isalpha()):
-            reading.ledger.reject(where, f"word must be ASCII letters only, not {word!r}", "word")
-        else:
-            reading.ledger.accept()
-            words[kind].add(word)
+    words = read_words(path, KINDS, reading.ledger, _fault)
     short_kinds = [
         kind
         for kind, words_of_kind in words.items()
@@ -64,7 +50,12 @@ def read_lexicon(source: PhrasesSource, reading: Reading) -> Lexicon:
             f"{path} holds fewer than {MIN_WORDS} words (unit: 1) of kind {', '.join(short_kinds)}; add rows "
             f"{{kind, word}}"
         )
-    return {kind: sorted(words_of_kind) for kind, words_of_kind in words.items()}
+    return words
+
+
+def _fault(_: str, word: Any) -> str:
+    fine = isinstance(word, str) and word.isascii() and word.isalpha()
+    return "" if fine else f"word must be ASCII letters only, not {word!r}"
 
 
 def _draw_role(

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from random import Random
+from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
+from pipelines.corpora.raw.lexicon import read_words
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.published import MARKER
-from pipelines.corpora.raw.rows import read_rows
 from pipelines.corpora.readers.options import WordProblemsSource
 
 NAMES = {"+": "addition", "-": "subtraction", "*": "multiplication", "/": "division"}  # the subjects
@@ -29,44 +30,33 @@ def read(source: WordProblemsSource, reading: Reading) -> Iterator[Problem]:
     """Yields problems of all roles, each role drawn from its own generator: changing n_rl does not change the
     demonstrations.
     """
-    words = read_words(source, reading)
-    role_sizes: Sequence[tuple[Role, Side, int]] = (
-        ("sft", "train", source.n_sft),
-        ("rl", "train", source.n_rl),
-        ("validation", "validation", source.n_validation),
-        ("heldout", "heldout", source.n_heldout),
-    )
-    for role, side, number in role_sizes:
+    words = read_wordings(source, reading)
+    for role, side, number in source.sizes:
         yield from _draw_role(source, reading, words, role, side, number)
 
 
-def read_words(source: WordProblemsSource, reading: Reading) -> Words:
+def read_wordings(source: WordProblemsSource, reading: Reading) -> Words:
     """Returns wordings by operation, names and things, sorted: the order of the file does not matter. Bad
     rows count against the corpus' limit. Raises ValueError when a kind has too few.
     """
-    words: dict[str, set[str]] = {kind: set() for kind in KINDS}
     path = reading.path(source.words)
-    for where, row in read_rows(path, reading.ledger):
-        kind, word = str(row.get("kind")), row.get("word")
-        if kind not in words:
-            reading.ledger.reject(where, f"kind must be one of {', '.join(KINDS)}, not {kind!r}", "kind")
-        elif not isinstance(word, str) or not word.strip():
-            reading.ledger.reject(where, f"word must be a text, not {word!r}", "word")
-        elif kind in NAMES and (fault := _fault(word)):
-            reading.ledger.reject(where, fault, "wording")
-        else:
-            reading.ledger.accept()
-            words[kind].add(word)
+    words = read_words(path, KINDS, reading.ledger, _fault)
     short = [kind for kind in (*source.operations, "name", "thing") if len(words[kind]) < 2]
     if short:
         raise ValueError(
             f"{path} holds fewer than two words of kind {', '.join(short)}; add rows {{kind, word}}"
         )
-    return {kind: sorted(words_of_kind) for kind, words_of_kind in words.items()}
+    return words
 
 
-def _fault(wording: str) -> str:
-    """Returns what is wrong with a wording; empty for nothing."""
+def _fault(kind: str, word: Any) -> str:
+    """Returns what is wrong with a word, or with the wording of an operation; empty for nothing."""
+    if not isinstance(word, str) or not word.strip():
+        return f"word must be a text, not {word!r}"
+    return _wording_fault(word) if kind in NAMES else ""
+
+
+def _wording_fault(wording: str) -> str:
     if missing := [place for place in PLACES if place not in wording]:
         return f"a wording needs {' and '.join(missing)}"
     try:

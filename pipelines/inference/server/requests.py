@@ -4,6 +4,7 @@ does not follow are refused where they ask for anything, never passed over.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
@@ -19,7 +20,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(BaseModel, ABC):
     """What chat and plain completions share. Keys that ask nothing of a model (`user`, `metadata`) are
     ignored.
     """
@@ -83,9 +84,9 @@ class GenerationRequest(BaseModel):
         return self.max_tokens
 
     @property
+    @abstractmethod
     def top(self) -> int | None:
         """How many of the likeliest tokens are wanted at each place; None: no log-probs at all."""
-        raise NotImplementedError
 
 
 class ChatRequest(GenerationRequest):
