@@ -51,12 +51,14 @@ def run(
     jobs: int = 0,
     root: str | Path | None = None,
     display: Display | None = None,
+    name: str = "",
 ) -> Ran:
     """Write `settings` into params.yaml and bring the targets, or everything, up to date. Returns what ran.
 
     `Ran.code`: 0 done or fresh, 1 something failed, which `Ran.outcome.why` names. `jobs`: stages at once, 0:
-    `execution.jobs`; `display`: who is told of progress. Raises ParamsError, UnknownStage, Busy. To be
-    called in the main thread, for it takes the signals that end a run.
+    `execution.jobs`; `display`: who is told of progress; `name`: the run's, RECIPE-DATE-TIME when empty.
+    Raises ParamsError, UnknownStage, BadName, Busy. To be called in the main thread, for it takes the
+    signals that end a run.
     """
     from flows.edits import edited, write
     from flows.running.live import Silent
@@ -66,7 +68,7 @@ def run(
     with chdir(folder):
         if changed := edited(folder, _written(settings), wanted):
             write(folder, changed[0], wanted)
-        return start(folder, wanted, force, jobs, display or Silent())
+        return start(folder, wanted, force, jobs, display or Silent(), name)
 
 
 def lineage(subject: str, root: str | Path | None = None) -> dict[str, Any]:

@@ -83,6 +83,18 @@ def project(as_json: bool = False) -> Path:
     return root
 
 
+def checked_name(name: str, as_json: bool) -> None:
+    """Fail where a run cannot have this name; an empty one is none."""
+    if not name:
+        return
+    from flows.running.run_records import BadName, check_name
+
+    try:
+        check_name(name)
+    except BadName as error:
+        fail(str(error), 2, as_json)
+
+
 def edited(
     root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool
 ) -> tuple[str, list[str]] | None:

@@ -72,6 +72,8 @@ def print_done(console: Console, root: Path, result: Ran) -> None:
         ("MLflow store", store.file or store.shown),
         ("checkpoints", root / "models"),
     ]
+    if result.outcome.how:
+        console.print(f"{'run':<14} {result.run}", markup=False)
     for title, location in places:
         if isinstance(location, str) or location.exists():
             console.print(f"{title:<14} {location}", markup=False)
@@ -97,7 +99,7 @@ def status_of(root: Path, plan: Plan) -> dict[str, Any]:
     latest times.
     """
     from flows.graph import aside, recipes
-    from flows.running import heal, now
+    from flows.running import heal, now, run_records
 
     owner = read_json(root / STATE / heal.OWNER)
     dead = heal.dead_owner(root)
@@ -109,6 +111,7 @@ def status_of(root: Path, plan: Plan) -> dict[str, Any]:
         "running": {**live, "now": now.running(root, live["run"])} if live else None,
         "died": dead,
         "aside": [entry.name for entry in aside.entries(root)],
+        "last": run_records.last(root),
         "timings": read_json(root / STATE / "timings.json") or {},
     }
 
@@ -128,10 +131,18 @@ def print_status(console: Console, status: dict[str, Any]) -> None:
         console.print(f"kept aside, never fresh: {len(status['aside'])} (`whetstone aside`)", style="yellow")
     if status["running"]:
         _print_running(console, status["running"])
-    elif status["timings"]:
+    elif status["last"]:
+        _print_last(console, status["last"])
+    if not status["running"] and status["timings"]:
         console.print("nothing runs now; durations of the stages' latest runs:")
         for stage, times in status["timings"].items():
             console.print(f"  {stage:<20} {times['wall_s']:8.1f} s  {times['action']}", markup=False)
+
+
+def _print_last(console: Console, last: dict[str, Any]) -> None:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(last["started"]))
+    took = "" if last.get("seconds") is None else f" in {last['seconds']:.1f} s"
+    console.print(f"last run {last['name']}: {last['outcome']}{took}, begun {when}", markup=False)
 
 
 def _print_running(console: Console, running: dict[str, Any]) -> None:

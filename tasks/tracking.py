@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import posixpath
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tasks import tracking_names
+from tasks.curve_rows import appended
 from tasks.tracking_names import model_name
 from tasks.tracking_records import Owner, flat, in_batches, input_datasets, metric_name, public, row_metrics
 from tasks.tracking_store import Store
@@ -108,27 +110,54 @@ class Tracking:
     # -- runs ------------------------------------------------------------------------------------------------
 
     @tracked
-    def start_flow(self, plan: Any = None, tags: Mapping[str, Any] | None = None) -> str | None:
+    def start_flow(
+        self,
+        plan: Any = None,
+        tags: Mapping[str, Any] | None = None,
+        name: str = "",
+        params: Mapping[str, Any] | None = None,
+    ) -> str | None:
         """Start the run of a whole flow. `plan` (whatever JSON holds) becomes its artifact plan.json; `tags`
-        hold git.commit, git.dirty.
+        hold git.commit, git.dirty; `params` {section: value} are flattened to dotted names.
         """
-        name = time.strftime("flow %Y-%m-%d %H:%M:%S")
-        run = self._create_run(name, {"kind": "flow", **(tags or {})})
+        run = self._create_run(
+            name or time.strftime("flow %Y-%m-%d %H:%M:%S"), {"kind": "flow", **(tags or {})}
+        )
+        self._log_params(run, params or {})
         if plan is not None:
-            self._artifact(run, json.dumps(plan, indent=1, default=str), "plan.json")
+            self._artifacts(run, {"plan.json": json.dumps(plan, indent=1, default=str)})
         return run
 
-    def _artifact(self, run: str, text: str, name: str) -> None:
-        """Write a text artifact. Where it cannot be written (a server's folder on another machine), the run
-        itself still counts.
-        """
-        try:
-            self.store.client().log_text(run, text, name)
-        except self.store.failures() as error:
-            self._say(
-                f"MLflow store {self.store.shown}: the artifact {name} could not be written: "
-                f"{_first_line(error)}"
-            )
+    @tracked
+    def log_artifacts(self, run: str | None, artifacts: Mapping[str, str | Path]) -> None:
+        """Write artifacts by their names: a text, a file's bytes, or all that is in a folder."""
+        if run:
+            self._artifacts(run, artifacts)
+
+    def _artifacts(self, run: str, artifacts: Mapping[str, str | Path]) -> None:
+        """Where one cannot be written (a server's folder on another machine), the run itself still counts."""
+        client = self.store.client()
+        for name, content in artifacts.items():
+            try:
+                if isinstance(content, Path) and content.is_dir():
+                    client.log_artifacts(run, str(content), name)
+                elif isinstance(content, Path):
+                    client.log_artifact(run, str(content), posixpath.dirname(name) or None)
+                else:
+                    client.log_text(run, content, name)
+            except self.store.failures() as error:
+                self._say(
+                    f"MLflow store {self.store.shown}: the artifact {name} could not be written: "
+                    f"{_first_line(error)}"
+                )
+                return  # the next one would wait as long
+
+    @tracked
+    def log_metrics(self, run: str | None, metrics: Mapping[str, float]) -> None:
+        """Log figures without a step."""
+        if run:
+            for batch in in_batches(row_metrics([metrics]), 900):
+                self.store.client().log_batch(run, metrics=batch)
 
     @tracked
     def start_stage(
@@ -144,21 +173,23 @@ class Tracking:
         """Start a stage's run: `params` {section: value} flattened to dotted names, `inputs` {path: DVC
         digest} as datasets.
         """
-        from mlflow.entities import Param
-
         reason = why if isinstance(why, str) else "; ".join(why)
         link = {"mlflow.parentRunId": parent} if parent else {}
         run = self._create_run(
             stage, {"kind": "stage", "stage": stage, "stage.key": key, "why": reason, **link, **(tags or {})}
         )
+        self._log_params(run, params or {})
         client = self.store.client()
-        for batch in in_batches(
-            [Param(name, str(value)[:6000]) for name, value in flat(params or {}).items()], 100
-        ):
-            client.log_batch(run, params=batch)
         if inputs:
             _retry_races(lambda: client.log_inputs(run, datasets=input_datasets(inputs)))
         return run
+
+    def _log_params(self, run: str, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        logged = [Param(name, str(value)[:6000]) for name, value in flat(params).items()]
+        for batch in in_batches(logged, 100):
+            self.store.client().log_batch(run, params=batch)
 
     def _create_run(self, name: str, tags: Mapping[str, Any]) -> str:
         texts = {key: str(value)[:5000] for key, value in public({**tags, **Owner.this().tags()}).items()}
@@ -196,18 +227,10 @@ class Tracking:
         """Log the complete lines that were appended to `curve` (JSONL) since `offset` bytes. Returns the new
         offset.
         """
-        try:
-            size = curve.stat().st_size
-            with open(curve, "rb") as stream:
-                stream.seek(offset if offset <= size else 0)  # a resumed stage cuts its curve: read it again
-                start = stream.tell()
-                text = stream.read(1 << 22)
-        except FileNotFoundError:
-            return 0
-        complete = text[: text.rfind(b"\n") + 1]
-        if complete:
-            self.log_rows(run, [json.loads(line) for line in complete.splitlines()])
-        return start + len(complete)
+        rows, offset = appended(curve, offset)
+        if rows:
+            self.log_rows(run, rows)
+        return offset
 
     @tracked
     def log_system(self, run: str | None, sample: Mapping[str, float]) -> None:

@@ -22,15 +22,38 @@ _SECRET = re.compile(r"(?:^|[._\-/ ])(?:(?<!eos_)(?<!bos_)(?<!pad_)(?<!unk_)toke
     r"|credentials?|api_?key|"
                      r"access_?key|private_?key|auth)(?:$|[._\-/ ])", re.IGNORECASE)  # fmt: skip
 _URL_LOGIN = re.compile(r"(://[^/\s:@]*):[^@\s/]+@")
+_URL_KEY = re.compile(
+    r"([?&](?:[\w.\-]*[._\-])?(?:token|key|secret|sig|signature|auth|password|credential)=)[^&#\s'\"]+",
+    re.IGNORECASE,
+)
+# sections of params.yaml that may hold a secret whatever its keys are called: a webhook's path is one
+_NEVER = ("notify",)
 
 
 def public(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `values` without those whose name means a credential, and with passwords in URLs masked."""
     allowed = {name: value for name, value in values.items() if not _SECRET.search(name)}
-    return {
-        name: _URL_LOGIN.sub(r"\1:***@", value) if isinstance(value, str) else value
-        for name, value in allowed.items()
-    }
+    return {name: masked(value) if isinstance(value, str) else value for name, value in allowed.items()}
+
+
+def masked(text: str) -> str:
+    """Returns the text with passwords and keys in URLs as ***."""
+    return _URL_KEY.sub(r"\1***", _URL_LOGIN.sub(r"\1:***@", text))
+
+
+def without_secrets(value: Any) -> Any:
+    """Returns nested mappings and lists without keys that name a credential, without `notify`, and with URLs
+    masked.
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: without_secrets(inner)
+            for key, inner in value.items()
+            if not _SECRET.search(str(key)) and key not in _NEVER
+        }
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(inner) for inner in value]
+    return masked(value) if isinstance(value, str) else value
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

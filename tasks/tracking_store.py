@@ -28,6 +28,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for people, or JSON
 }
+_KIND = "mlflow.experimentKind"  # a tag of MLflow's page, which its Python does not name
 
 
 class StoreGone(OSError):
@@ -161,7 +162,16 @@ class Store:
         name = tracking_names.experiment(self.root, self.shared)
         if name not in self._experiments:
             self._experiments[name] = self._existing_experiment(name) or self._create_experiment(name)
+            if not os.environ.get("MLFLOW_EXPERIMENT_NAME"):  # one that somebody named is theirs to set up
+                self._show_as_training(self._experiments[name])
         return self._experiments[name]
+
+    def _show_as_training(self, experiment: str) -> None:
+        """Let MLflow's page open on the table of runs, where somebody has not chosen otherwise: from version
+        3.6 it takes an experiment without this tag for one of agents and their traces.
+        """
+        if _KIND not in self.client().get_experiment(experiment).tags:
+            self.client().set_experiment_tag(experiment, _KIND, "custom_model_development")
 
     def forget_experiments(self) -> None:
         """Drop the known experiment ids, since somebody has deleted one."""

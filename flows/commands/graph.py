@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.command_line import (
+    checked_name,
     edited,
     err,
     error_message,
@@ -20,7 +21,7 @@ from flows.command_line import (
     tried_rewards,
     write_edited,
 )
-from flows.commands.options import AsJson, DryRun, Jobs, Settings, Supposed, Targets, Verbose
+from flows.commands.options import AsJson, DryRun, Jobs, Name, Settings, Supposed, Targets, Verbose
 
 
 def plan(
@@ -63,6 +64,7 @@ def run(
     settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Run the targets even when they are fresh.")] = False,
     jobs: Jobs = 0,
+    name: Name = "",
     verbose: Verbose = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -72,6 +74,7 @@ def run(
     Example: [bold]whetstone run report -S sft.common.steps=500 --jobs 2[/]
     """
     root = project(as_json)
+    checked_name(name, as_json)
     if dry_run:
         changed = edited(root, settings, targets, as_json)
         raise typer.Exit(rehearse(root, changed and changed[0], as_json))
@@ -91,10 +94,10 @@ def run(
         if reward_trial.mentioned(root):
             tried_rewards(root, params.load(root), as_json)
         if as_json:
-            result = start(root, targets or [], force, jobs, Silent())
+            result = start(root, targets or [], force, jobs, Silent(), name)
         else:
             with Terminal(out, verbose) as display:
-                result = start(root, targets or [], force, jobs, display)
+                result = start(root, targets or [], force, jobs, display, name)
     except (ParamsError, plan.UnknownStage) as error:
         fail(str(error), 2, as_json)
     except PublicDataError as error:

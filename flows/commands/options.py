@@ -18,6 +18,12 @@ DryRun = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name", "-n", help="The run's name, here, in Prefect and in MLflow; default RECIPE-DATE-TIME."
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")]
 Subject = Annotated[
     str,

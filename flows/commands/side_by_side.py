@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from flows.command_line import err, fail, make_plan, out, project, write_checked
+from flows.command_line import checked_name, err, fail, make_plan, out, project, write_checked
 from flows.commands.graph import run
-from flows.commands.options import AsJson, Jobs, Verbose
+from flows.commands.options import AsJson, Jobs, Name, Verbose
 
 Sides = Annotated[
     list[str],
@@ -69,6 +69,7 @@ def sweep(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run; write nothing.")] = False,
     jobs: Jobs = 0,
+    name: Name = "",
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -78,6 +79,7 @@ def sweep(
     [bold]whetstone sweep -S rl.grpo.optimiser.learning_rate=1e-4,3e-4 -S rl.grpo.seed=0,1 --plan[/]
     """
     root = project(as_json)
+    checked_name(name, as_json)
     from flows.graph import sweeps
     from flows.graph.params import check
     from flows.graph.params_file import PARAMS, ParamsError, document_of, parse, read_text, text_of
@@ -101,4 +103,4 @@ def sweep(
             print_plan(out, planned)
         return
     write_checked(root, text, targets, as_json)
-    run(targets, jobs=jobs, verbose=verbose, as_json=as_json)
+    run(targets, jobs=jobs, name=name, verbose=verbose, as_json=as_json)

@@ -33,9 +33,10 @@ _SAID = {
 }
 
 
-def lineage(root: str | Path, subject: str) -> dict[str, Any]:
+def lineage(root: str | Path, subject: str, contents: Contents | None = None) -> dict[str, Any]:
     """Returns everything that is known about the origin of `subject` (a path, or NAME[:VERSION|@alias] of the
-    registry).
+    registry). `contents`: shared by questions that are asked at the same moment, so that no byte is read
+    twice.
 
     {"subject": {"path", "digest", "kind"}, "nodes": [{"id", "stage", "key", "outs", "inputs", "params",
     "code", "environment", "git", "run", "metrics", "status", …}], "edges": [[from id, to id, path]], "raw":
@@ -44,7 +45,7 @@ def lineage(root: str | Path, subject: str) -> dict[str, Any]:
     recorded; unverified are runs of which dvc.lock alone tells. Raises UnknownSubject; BrokenRecord when
     dvc.lock cannot be read.
     """
-    return Ancestry(root, subject).as_json()
+    return Ancestry(root, subject, contents).as_json()
 
 
 class Ancestry:
@@ -52,8 +53,8 @@ class Ancestry:
     `contents` are used by the audit as well.
     """
 
-    def __init__(self, root: str | Path, subject: str):
-        self.contents = Contents(root)
+    def __init__(self, root: str | Path, subject: str, contents: Contents | None = None):
+        self.contents = contents or Contents(root)
         self.history = History(self.contents.root, self.contents.cache)
         self.problems: list[dict[str, str]] = []
         self.unverified: list[dict[str, str]] = []

@@ -11,6 +11,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
@@ -133,6 +134,15 @@ def _run(session: Session) -> State[Any]:
     return Completed(message=f"{len(session.todo)} stages brought up to date", data=summary)
 
 
+def _rename(run: str) -> None:
+    """Give the flow run of a deployment, which Prefect has named, the run's name."""
+    from prefect.client.orchestration import get_client
+
+    if flow_run.id:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(UUID(str(flow_run.id)), name=run)
+
+
 def drain(timeout: float = 5) -> None:
     """Let Prefect's threads send what they still hold, before the server stops."""
     from prefect.events.worker import EventsWorker
@@ -162,4 +172,5 @@ def pipeline(targets: list[str] | None = None, force: bool = False, root: str | 
         if not new_session.todo:
             return Completed(message="nothing is stale", data={})
         new_session.begin()
+        _rename(new_session.run)
         return _run(new_session)

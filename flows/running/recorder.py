@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tasks.process_metrics import ProcessTree
@@ -42,6 +43,7 @@ class Recorder:
         tags: dict[str, Any],
         plan: list[dict[str, Any]],
         say: Callable[[str], None],
+        params: Mapping[str, Any] = MappingProxyType({}),
     ):
         self.root, self.run = root, run
         self.tracking = Tracking(root, say=say)
@@ -50,7 +52,7 @@ class Recorder:
         self._parent: str | None = None
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
-        self._put(lambda: self._begin(tags, plan))
+        self._put(lambda: self._begin(tags, plan, params))
 
     def _put(self, job: Callable[[], None]) -> None:
         self._queue.put(job)
@@ -66,9 +68,18 @@ class Recorder:
                 return
             job()
 
-    def _begin(self, tags: dict[str, Any], plan: list[dict[str, Any]]) -> None:
+    def _begin(self, tags: dict[str, Any], plan: list[dict[str, Any]], params: Mapping[str, Any]) -> None:
         self.tracking.heal()
-        self._parent = self.tracking.start_flow(plan, {"whetstone.run": self.run, **tags})
+        self._parent = self.tracking.start_flow(plan, {"whetstone.run": self.run, **tags}, self.run, params)
+
+    def flow_made(self, metrics: Mapping[str, float], artifacts: Mapping[str, str | Path]) -> None:
+        """Log what the whole run came to: its main figures, and texts, files and folders by their names."""
+
+        def job() -> None:
+            self.tracking.log_metrics(self._parent, metrics)
+            self.tracking.log_artifacts(self._parent, artifacts)
+
+        self._put(job)
 
     def _sample(self) -> None:
         for live in list(self._live.values()):

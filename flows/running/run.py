@@ -51,11 +51,11 @@ class Ran:
         return json.dumps({**head, "run": self.run, "ok": self.code == 0, "stages": stages}, indent=1)
 
 
-def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Display) -> Ran:
-    """Bring `targets` up to date. Raises ParamsError, UnknownStage, Busy; failures of stages are in the
-    outcome.
+def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Display, name: str = "") -> Ran:
+    """Bring `targets` up to date. `name`: the run's, one of its own when empty. Raises ParamsError,
+    UnknownStage, BadName, Busy; failures of stages are in the outcome.
     """
-    with Session(root, targets, force, jobs, display) as session:
+    with Session(root, targets, force, jobs, display, name) as session:
         if not session.todo:
             return _ran(0, session)
         with session.stopped_by_signals():
@@ -88,7 +88,7 @@ def _work(session: Session, force: bool) -> None:
 
         server.ready()
         hand_over(session)
-        state: Any = pipeline(
+        state: Any = pipeline.with_options(flow_run_name=session.run)(
             targets=list(session.targets), force=force, root=str(session.root), return_state=True
         )
         session.end_ahead()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import signal
 import sqlite3
 import subprocess
@@ -31,13 +30,15 @@ from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
 from flows.running.now import Noted
 from flows.running.row_counts import rows_of, warnings_of
+from flows.running.run_records import DONE, FAILED, STOPPED, mark_killed, new_name
 from flows.workspace import STATE, gpu_slot, only_one_run, write_json
 from pipelines.corpora.records.rows_kept import rows_sentence
 from tasks.stage import Spec
 from tasks.stage_warnings import MARK
+from tasks.tracking_records import masked
 
 if TYPE_CHECKING:  # a run without work records nothing and need not import it
-    from flows.running.recorder import Recorder
+    from flows.running.records import Records
 
 
 @dataclass
@@ -68,27 +69,32 @@ class Session:
         force: bool = False,
         jobs: int = 0,
         display: Display | None = None,
+        name: str = "",
     ):
         self.root, self.targets, self.force = root, list(targets), force
-        self.run = time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid():05d}"
-        self.display = Noted(display or Silent(), root, self.run)
+        self.run = name
+        self._shown_on = display or Silent()
         self.cancel = threading.Event()
         self.outcome = Outcome()
         self.dead: dict[str, Any] | None = None
         self._stack = contextlib.ExitStack()
         self._jobs = jobs
         self._ahead: dict[str, HeadStart] = {}
-        self._recorder: Recorder | None = None
+        self._records: Records | None = None
         self._git: dict[str, Any] = {"commit": None, "dirty": False, "snapshot": None}
         self.plan: Plan
+        self.display: Noted
 
     def __enter__(self) -> Session:
         self._stack.enter_context(only_one_run(self.root))
         try:
+            self.run = new_name(self.root, self.run)
+            self.display = Noted(self._shown_on, self.root, self.run)
             self.dead = heal.dead_owner(self.root)
             if self.dead or heal.rwlock_cut_short(self.root) or heal.lock_emptied(self.root):
                 self._mend()
             if self.dead:
+                mark_killed(self.root, self.dead["run"])
                 self.display.say(
                     f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages resume "
                     f"from their checkpoints"
@@ -121,7 +127,8 @@ class Session:
             self.display.say(message)
 
     def begin(self) -> None:
-        """Prepare the work: end what a killed run left, store the source state, and open the MLflow run."""
+        """Prepare the work: end what a killed run left, store the source state, open the run's records."""
+        self.display.say(f"run {self.run}")
         ended = leftovers.end_all(self.root)
         if ended:
             self.display.say(f"ended {ended} processes that a killed run had left behind")
@@ -140,12 +147,9 @@ class Session:
             write_json(
                 self.root / STATE / "graph.json", {row.stage: list(row.upstream) for row in self.plan.rows}
             )
-        from flows.running.recorder import Recorder
+        from flows.running.records import Records
 
-        tags = {f"git.{name}": value for name, value in self._git.items()}
-        self._recorder = Recorder(
-            self.root, self.run, tags, [row.as_json() for row in self.plan.rows], self.display.say
-        )
+        self._records = Records(self.root, self.run, self.targets, self.plan, self._git, self.display)
 
     @contextlib.contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
@@ -195,7 +199,7 @@ class Session:
 
     def _bring(self, row: PlanRow, watch: executor.StageWatch) -> executor.Result:
         name, execution = row.stage, self.plan.params.execution
-        recorder = self._recorder
+        records = self._records
         started = time.monotonic()
         forced = self.force and (
             not self.targets or name in plan.expand([row.stage], self.targets, missing_ok=True)
@@ -203,8 +207,8 @@ class Session:
 
         def on_start(spec: Spec, pid: int) -> None:
             self.display.started(name, row.reasons[0] if row.reasons else "")
-            if recorder:
-                recorder.stage_started(spec, pid, row.reasons)
+            if records:
+                records.stage_started(spec, pid, row.reasons)
             watch.started(spec, pid)
 
         def on_line(text: str) -> None:
@@ -216,7 +220,7 @@ class Session:
             watch.progress(figures)
 
         inner = executor.StageWatch(
-            on_line, on_progress, on_start, lambda: recorder.stage_command_ended(name) if recorder else None
+            on_line, on_progress, on_start, lambda: records.stage_command_ended(name) if records else None
         )
         timeout = float(row.meta.get("timeout", execution.timeout_s))
         run = {"flow_run": self.run, "started": time.time()}
@@ -237,8 +241,8 @@ class Session:
         self.display.ended(name, shown, result.seconds, "" if rows is None else rows_sentence(rows))
         for warning in warnings_of(self.root, result.outs):
             self.display.say(f"{MARK}{name}: {warning}")
-        if recorder and result.action in ("run", "recover", "restore"):
-            recorder.stage_ended(name, "FINISHED", {"action": result.action}, result.outs)
+        if records and result.action in ("run", "recover", "restore"):
+            records.stage_ended(name, "FINISHED", {"action": result.action}, result.outs)
         return result
 
     @contextlib.contextmanager
@@ -275,9 +279,9 @@ class Session:
         self.outcome.how[name] = "stopped" if stopped else "failed"
         self.outcome.why[name], self.outcome.seconds[name] = str(error), seconds
         self.display.ended(name, "Stopped" if stopped else "Failed", seconds, str(error))
-        if self._recorder:
+        if self._records:
             tags = {"error": str(error)[:4000], "drifted": isinstance(error, executor.StageDrifted)}
-            self._recorder.stage_ended(name, "KILLED" if stopped else "FAILED", tags, {})
+            self._records.stage_ended(name, "KILLED" if stopped else "FAILED", tags, {})
 
     def skipped(self, name: str) -> None:
         """Note a stage that was not tried because one that it depends on did not end well."""
@@ -295,16 +299,34 @@ class Session:
                 self.outcome.how[name], self.outcome.why[name] = "skipped", why
                 self.display.ended(name, "Skipped", 0, why)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
-            if self._recorder:
-                status = "KILLED" if self.cancel.is_set() else "FAILED" if self.outcome.failed else "FINISHED"
-                self._recorder.close(status, {})
+            if self._records:
+                self._records.close(self._ended(error), self._stages(), None if error is None else str(error))
                 self._keep()
             self.display.close()
             heal.release(self.root)
         finally:
             self._stack.close()
+
+    def _ended(self, error: BaseException | None) -> str:
+        if isinstance(error, Exception):
+            return FAILED
+        if error is not None or self.cancel.is_set():
+            return STOPPED
+        return FAILED if self.outcome.failed or set(self.todo) - set(self.outcome.how) else DONE
+
+    def _stages(self) -> dict[str, dict[str, Any]]:
+        """Returns how the stale stages ended, as the run's record has it."""
+        outcome = self.outcome
+        return {
+            name: {
+                "ended": outcome.how.get(name, "skipped"),
+                **({"seconds": round(outcome.seconds[name], 1)} if name in outcome.seconds else {}),
+                **({"error": masked(outcome.why[name])} if name in outcome.why else {}),
+            }
+            for name in self.todo
+        }
 
     def _keep(self) -> None:
         """Store dvc.lock as it is after the run, as a copy and in git. A failure here (a full disk) affects

@@ -32,5 +32,9 @@ def prefect_tasks(folder: Path) -> set[str]:
 
 def mlflow_runs(folder: Path) -> list[tuple[str, str]]:
     """(name, status) of the runs, oldest first; the name of a flow's run is "flow"."""
-    rows = _rows(folder / ".whetstone/mlflow.db", "SELECT name, status FROM runs ORDER BY start_time")
-    return [(name.split()[0], status) for name, status in rows]
+    rows = _rows(
+        folder / ".whetstone/mlflow.db",
+        "SELECT CASE value WHEN 'flow' THEN 'flow' ELSE name END, status FROM runs JOIN tags"
+        " ON tags.run_uuid = runs.run_uuid AND tags.key = 'kind' ORDER BY start_time",
+    )
+    return [(name, status) for name, status in rows]

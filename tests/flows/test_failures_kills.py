@@ -79,6 +79,9 @@ def test_killed_runner(scene: Scene) -> None:
     done = scene.call("run", "sft@sft")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "did not end by itself" in done.stdout
+    records = [read_json(path) for path in (scene.folder / ".whetstone/runs").glob("*.json")]
+    outcomes = [record["outcome"] for record in sorted(records, key=lambda record: record["started"])]
+    assert outcomes[-2:] == ["killed", "done"]
     assert scene.started() == [0, 5]
     assert prefect_flows(scene.folder)[-2:] == ["CRASHED", "COMPLETED"]
     assert "RUNNING" not in prefect_tasks(scene.folder)

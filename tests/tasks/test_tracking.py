@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tasks.process_metrics import ProcessTree
 from tasks.tracking import CURRENT, Tracking, model_name
-from tasks.tracking_records import Owner, flat, public
+from tasks.tracking_records import Owner, flat, public, without_secrets
 
 DIGEST = "a" * 32 + ".dir"
 
@@ -384,6 +384,11 @@ def test_credentials_are_left_out_and_token_counts_are_not() -> None:
     assert set(public(dict.fromkeys([*secret, *plain], 1))) == set(plain)
     assert flat({"hub": {"token": "x", "name": "n"}, "secret": {"a": {"b": 1}}}) == {"hub.name": "n"}
     assert public({"remote": "https://me:pw@host/x"}) == {"remote": "https://me:***@host/x"}
+    assert public({"url": "see https://h/x?a=1&api_key=pw#y"}) == {"url": "see https://h/x?a=1&api_key=***#y"}
+    nested = {
+        "execution": {"notify": {"url": "x"}, "token": "x", "rows": [{"secret": 1, "at": "s://u:pw@h"}]}
+    }
+    assert without_secrets(nested) == {"execution": {"rows": [{"at": "s://u:***@h"}]}}
 
 
 @given(
