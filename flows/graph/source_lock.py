@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from flows.graph.params import Params
 from flows.graph.params_file import ParamsError
-from pipelines.sources import manifest
+from pipelines.sources import manifest, packages
 from pipelines.sources.manifest import SourceError
+from pipelines.sources.places import find
 from pipelines.sources.source_params import FOLDER, Reference, Source, references
 
 SOURCE_LOCK = "source.lock.json"
@@ -97,35 +97,43 @@ def digests(root: Path, params: Params, sections: Iterable[str]) -> dict[str, st
     return {name: file_digest(path) if path.is_file() else ABSENT for name, path in sorted(paths.items())}
 
 
-def not_at_hand(lock: dict[str, Any], stage: str) -> str:
-    """Returns why a stage source@NAME of a lock cannot have its source without the network; empty where it
-    can, and for local paths, which are DVC's.
+def not_at_hand(root: Path, params: Params, stages: Iterable[str]) -> dict[str, str]:
+    """Returns {stage: what it lacks} for those of the stages source@NAME whose source is not on this machine:
+    why it cannot be had where nothing may be fetched, else what pip will fetch of packages. Local paths are
+    DVC's.
     """
-    from pipelines.sources.places import find
-
-    name = stage.removeprefix(STAGE)
-    entry, pin = lock["taken"].get(name), lock["pins"].get(name, {})
-    if entry is None or entry["path"] != NONE:
-        return ""
-    fields = {key: value for key, value in entry["source"].items() if key != "version"}
-    try:
-        find(Source.model_validate(fields), entry["kind"], True, pin.get("commit"))
-    except SourceError as error:
-        return str(error)
-    return ""
+    content, wanted = make(root, params), set(stages)
+    lacking = {}
+    for reference in all_references(params):
+        entry, pin = content["taken"][reference.name], content["pins"].get(reference.name, {})
+        if (stage := f"{STAGE}{reference.name}") in wanted and entry["path"] == NONE:
+            source = reference.source(root)
+            try:
+                find(source, reference.kind, True, pin.get("commit"))
+            except SourceError as error:
+                if params.execution.offline:
+                    lacking[stage] = str(error)
+                elif source.version is not None:
+                    lacking[stage] = f"pip fetches {packages.wanted(source)}"
+    return lacking
 
 
 def shown(entry: dict[str, Any]) -> str:
     """Returns a source of the file as text for people."""
-    fields = {key: value for key, value in entry["source"].items() if key != "version"}
-    return Source.model_validate(fields).shown
+    return _source(entry).shown
+
+
+def _source(entry: dict[str, Any]) -> Source:
+    return Source.model_validate(
+        {key: value for key, value in entry["source"].items() if (key, value) != ("version", ABSENT)}
+    )
 
 
 def _entry(root: Path, reference: Reference, before: dict[str, Any] | None) -> dict[str, Any]:
     source = reference.source(root, was_path=bool(before and before["path"] != NONE))
     fields: dict[str, Any] = source.model_dump(exclude_defaults=True, mode="json")
-    if source.package is not None:
-        fields["version"] = _version(source.package)
+    if source.package is not None and source.version is None:
+        fields["version"] = packages.installed_version(source.package) or ABSENT
     path = NONE if source.path is None else dvc_path(root, source.path)
     return {"path": path, "kind": reference.kind, "source": fields}
 
@@ -139,13 +147,6 @@ def dvc_path(root: Path, text: str) -> str:
     if not inside.startswith("..") and not os.path.isabs(inside):
         return inside
     return path
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ABSENT
 
 
 def _pin(

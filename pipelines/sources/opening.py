@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.sources import packages
 from pipelines.sources.manifest import Manifest, SourceError, differences, digest
 from pipelines.sources.places import Place, commit_of, exactly, find
 from pipelines.sources.source_params import COMMIT, Kind, Reference, Source
@@ -39,7 +40,10 @@ Opener = Callable[[str | Source, Kind, str | None], AbstractContextManager[Opene
 def take(source: Source, kind: Kind, offline: bool, commit: str | None = None) -> Manifest:
     """Find (or fetch) a source and digest the files that are used. Returns its manifest."""
     location = find(source, kind, offline, commit)
-    return Manifest(kind, location.facts, {name: digest(location.folder / name) for name in location.names})
+    files = {name: digest(location.folder / name) for name in location.names}
+    for present in files.values():
+        packages.check(source, present, location.folder)
+    return Manifest(kind, location.facts, files)
 
 
 @contextmanager
@@ -65,7 +69,14 @@ def again(manifest: Manifest, offline: bool) -> Place:
     facts = manifest.source
     fields = {key: facts[key] for key in ("path", "hub", "revision", "package", "file") if key in facts}
     files = {"files": exactly(manifest.files)} if "hub" in facts else {}
-    return find(Source(**fields, **files), manifest.kind, offline, facts.get("commit"))  # type: ignore[arg-type]
+    source = Source(**fields, **files)  # type: ignore[arg-type]
+    if "version" not in facts:
+        return find(source, manifest.kind, offline, facts.get("commit"))
+    pinned = source.model_copy(update={"version": facts["version"]})
+    for asked in (pinned, source):  # another version may be installed, whose bytes are the same
+        with suppress(SourceError):
+            return find(asked, manifest.kind, offline=True)
+    return find(pinned, manifest.kind, offline)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""The files of a source on this machine: a folder, the snapshot of a Hugging Face id, or an installed
-package's folder.
+"""The files of a source on this machine: a folder, the snapshot of a Hugging Face id, or a file of a Python
+package.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.sources import packages
 from pipelines.sources.manifest import SourceDamaged, SourceError
 from pipelines.sources.source_params import Kind, Source
 
@@ -50,7 +50,7 @@ def find(source: Source, kind: Kind, offline: bool, commit: str | None = None) -
     """
     if source.path is not None:
         return _path(source.path, kind)
-    return _hub(source, kind, offline, commit) if source.hub is not None else _package(source)
+    return _hub(source, kind, offline, commit) if source.hub is not None else _package(source, offline)
 
 
 def _path(text: str, kind: Kind) -> Place:
@@ -102,27 +102,10 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
-def _package(source: Source) -> Place:
-    name, file_name = str(source.package), str(source.file)
-    try:
-        distribution = metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        raise SourceError(
-            f"the package {name}, whose {file_name} is asked for, is not installed; pip install {name}"
-        ) from None
-    files = [file for file in distribution.files or [] if f"/{file.as_posix()}".endswith(f"/{file_name}")]
-    if len(files) != 1:
-        several = ", ".join(file.as_posix() for file in files[:5])
-        raise SourceError(
-            f"the package {name} {distribution.version} has "
-            f"{f'several files {file_name}: {several}' if files else f'no file {file_name}'}"
-        )
-    path = Path(str(distribution.locate_file(files[0])))
-    if not path.is_file():
-        raise SourceError(f"{path} of the package {name} is missing; install the package again")
-    return Place(
-        path.parent, (path.name,), {"package": name, "version": distribution.version, "file": file_name}
-    )
+def _package(source: Source, offline: bool) -> Place:
+    path, version = packages.find(source, offline)
+    facts = {"package": str(source.package), "version": version, "file": str(source.file)}
+    return Place(path.parent, (path.name,), facts)
 
 
 # -- the Hugging Face hub ------------------------------------------------------------------------------------

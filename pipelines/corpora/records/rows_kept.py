@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 WARNING_SHARE = 0.2  # a larger share that is lost is a warning
+ASKED = ("over limits", "over max pairs per prompt")  # the settings say how many stay: no warning
 REMEDIES = {
     "long prompt": "raise max_prompt_tokens",
     "long response": "raise max_response_tokens",
@@ -33,12 +34,14 @@ def rows_sentence(rows: Mapping[str, Any]) -> str:
     text = f"{kept} of {read} {noun} kept" + (
         f"; left out: {', '.join(f'{number} {reason}' for reason, number in lost.items())}" if lost else ""
     )
-    if read - kept <= WARNING_SHARE * read:
+    unasked = [reason for reason in lost if reason not in ASKED]
+    left_out = sum(lost[reason] for reason in unasked)
+    if left_out <= WARNING_SHARE * (kept + left_out):
         return text
-    main_reason = next(iter(lost))
+    main_reason = unasked[0]
     remedy = f" ({REMEDIES[main_reason]})" if main_reason in REMEDIES else ""
     return (
-        f"warning: {100 * (read - kept) / read:.0f} % of the {noun} are left out, "
+        f"warning: {100 * left_out / (kept + left_out):.0f} % of the {noun} are left out, "
         f"most for: {main_reason}{remedy}. {text}"
     )
 
