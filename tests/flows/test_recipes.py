@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -240,10 +241,9 @@ def test_a_recipe_that_does_not_fit_is_refused_whole(root: Path):
 
 @pytest.mark.parametrize("name", recipes.names(ROOT))
 def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: str):
-    (tmp_path / "recipes").mkdir()
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes", ignore=shutil.ignore_patterns(".*", "own"))
     for file in (PARAMS, "presets.yaml", "dvc.yaml"):
         (tmp_path / file).write_text((ROOT / file).read_text())
-    (tmp_path / f"recipes/{name}.yaml").write_text((ROOT / f"recipes/{name}.yaml").read_text())
     assert recipes.use(tmp_path, name).changed
     recipes.use(tmp_path, "default")
     assert read_yaml(tmp_path / PARAMS) == read_yaml(ROOT / PARAMS)
