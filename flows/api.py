@@ -89,11 +89,16 @@ def compare(*sides: str, root: str | Path | None = None) -> SidesCompared:
     questions with 95 % intervals, and `made`, what was made differently.
 
     A side is an evaluation or model by its name, NAME of NAME_s0, NAME_s1, … for all its seeds, or REV:NAME
-    for that of a commit. Raises UnknownSubject, BrokenRecord; FileNotFoundError for results that are gone.
+    for that of a commit. Raises UnknownSubject, BrokenRecord; FileNotFoundError for results that are gone;
+    ValueError for fewer than two sides, or one of them twice.
     """
     from flows.provenance.compared import Results
     from flows.provenance.comparison import compare as set_against
 
+    if len(sides) < 2:
+        raise ValueError("two results or more are compared: `whetstone compare sft grpo`")
+    if twice := next((side for side in sides if sides.count(side) > 1), None):
+        raise ValueError(f"{twice} is named twice; each result is set against the first once")
     results = Results(_project(root))
     return set_against([results.side(text) for text in sides])
 

@@ -34,6 +34,15 @@ def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
     raise typer.Exit(code)
 
 
+def write_page(path: Path, text: str, as_json: bool) -> None:
+    """Write a page where the user asked for it and say so, or fail."""
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        fail(f"--html {path}: {error.strerror}; name a file in a folder that is there", 2, as_json)
+    err.print(f"wrote {path}", markup=False)
+
+
 def report_unexpected(error: Exception) -> int:
     """Print one sentence for an error that no command expected and write its traceback to a file. Returns the
     exit code.

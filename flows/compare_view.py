@@ -24,6 +24,8 @@ UNKNOWN = "–"  # a cell without a value
 
 def print_comparison(console: Console, compared: SidesCompared) -> None:
     """Print everything that fits a terminal; --html has all of it."""
+    for note in compared.notes:
+        console.print(note, style="yellow", markup=False)
     for table in tables(compared):
         _print_table(console, table)
     for title, rows in _curves(compared):

@@ -34,6 +34,8 @@ def sample_file(
     ValueError or OSError where the model cannot be loaded; `target` appears whole or not at all.
     """
     rows = _read(prompts)
+    if target is not None and target.is_dir():
+        raise ValueError(f"--out {target} is a folder; name a file in it")
     with own_stdout() as stdout:
         checkpoint = api.load(model)
         ids = encode_rows(rows, checkpoint.tokens, checkpoint.context)

@@ -72,6 +72,7 @@ def _serve_locally(
         checkpoint = api.load(model)
         app = make_app(checkpoint, name, seed, key, loopback)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        listening.listen()  # who reads the next line may ask at once
         say(f"{name} at {_url(host, listening.getsockname()[1])}; Ctrl-C stops it")
         with suppress(KeyboardInterrupt):  # uvicorn raises the signal again, when all is closed
             server.run(sockets=[listening])

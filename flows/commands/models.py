@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.command_line import err, fail, out, project
+from flows.command_line import fail, out, project, write_page
 from flows.commands.options import AsJson, Subject
 
 
@@ -38,8 +38,7 @@ def lineage(
     if html:
         from flows.provenance.lineage_page import render
 
-        html.write_text(render(ancestry), "utf-8")
-        err.print(f"wrote {html}")
+        write_page(html, render(ancestry), as_json)
     if as_json:
         print(json.dumps(ancestry, indent=1, default=str))
     elif not html:

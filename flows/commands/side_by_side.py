@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.command_line import checked_name, err, fail, make_plan, out, project, write_checked
+from flows.command_line import checked_name, fail, make_plan, out, project, write_checked, write_page
 from flows.commands.graph import run
 from flows.commands.options import AsJson, Jobs, Name, Verbose
 
@@ -35,23 +35,19 @@ def compare(
     """
     html = html.absolute() if html else None
     root = project(as_json)
-    if len(sides) < 2:
-        fail("two results or more are compared: `whetstone compare sft grpo`", 2, as_json)
     from flows import api
     from flows.graph.stage_records import BrokenRecord
-    from flows.provenance.subject import UnknownSubject
 
     try:
         compared = api.compare(*sides, root=root)
-    except UnknownSubject as error:
-        fail(str(error), 2, as_json)
     except (BrokenRecord, FileNotFoundError) as error:
         fail(str(error), 1, as_json)
+    except ValueError as error:
+        fail(str(error), 2, as_json)
     if html:
         from flows.provenance.comparison_page import render
 
-        html.write_text(render(compared), "utf-8")
-        err.print(f"wrote {html}", markup=False)
+        write_page(html, render(compared), as_json)
     if as_json:
         print(json.dumps(compared.as_json(), indent=1))
     elif not html:
@@ -83,12 +79,10 @@ def sweep(
     from flows.graph import sweeps
     from flows.graph.params import check
     from flows.graph.params_file import PARAMS, ParamsError, document_of, parse, read_text, text_of
-    from flows.graph.seeds import expanded
 
     try:
-        before = read_text(root / PARAMS)
-        document = document_of(before)
-        targets = sweeps.add(document, sweeps.read(settings or [], expanded(parse(before), root), root), root)
+        document = document_of(read_text(root / PARAMS))
+        targets = sweeps.add(document, sweeps.read(settings or [], document, root), root)
         text = text_of(document)
         check(parse(text))
     except ParamsError as error:

@@ -53,6 +53,9 @@ def read(settings: Sequence[str], raw: Any, root: Path | None = None) -> Sweep:
         raise ParamsError(
             ["a sweep needs a setting with its values: -S rl.grpo.optimiser.learning_rate=1e-4,3e-4"]
         )
+    keys = [axis.key for axis in axes]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise ParamsError([f"{twice} is swept twice: give its values in one -S, between commas"])
     if len({(family.over, run) for family, run in runs}) > 1:
         raise ParamsError(
             ["a sweep is over one run: " + ", ".join(f"{family.name}.{run}" for family, run in runs)]
@@ -70,16 +73,19 @@ def split(values: str) -> list[str]:
 def add(document: Any, sweep: Sweep, root: Path | None = None) -> list[str]:
     """Add the runs and their evaluations to a document of `params_file.document_of`. Returns the stages to
     bring up to date, evaluations where there are such. Runs of these names that are there already stay as
-    they are.
+    they are; ParamsError where one has other values of what the sweep is over.
     """
     runs, targets = at(document, sweep.family.over), []
     for combination in itertools.product(*(axis.values for axis in sweep.axes)):
         pairs = list(zip((axis.key for axis in sweep.axes), combination, strict=True))
         name = member(sweep.run, pairs)
-        if name not in runs:
-            runs[name] = copy.deepcopy(runs[sweep.run])
-            for key, value in pairs:
-                set_value(document, ".".join((*sweep.family.over, name, key)), value)
+        kept = runs.get(name)
+        runs[name] = copy.deepcopy(runs[sweep.run])
+        for key, value in pairs:
+            set_value(document, ".".join((*sweep.family.over, name, key)), value)
+        if kept is not None:
+            _check_same(kept, runs[name], pairs, ".".join((*sweep.family.over, name)))
+            runs[name] = kept
         targets += _evaluated(document, sweep.run, name, root) or [f"{sweep.family.name}@{name}"]
     return targets
 
@@ -90,6 +96,13 @@ def member(run: str, pairs: Sequence[tuple[str, str]]) -> str:
     """
     parts = [f"s{value}" if key == "seed" else f"{key.rpartition('.')[2]}_{value}" for key, value in pairs]
     return re.sub(r"[^A-Za-z0-9_-]+", "_", "_".join([run, *parts])).rstrip("_")
+
+
+def _check_same(there: Any, run: Any, pairs: Sequence[tuple[str, str]], place: str) -> None:
+    """Refuse a run that has the name of a combination and not its values: names say the end of a key only."""
+    for key, value in pairs:
+        if at(there, key.split(".")) != at(run, key.split(".")):
+            raise ParamsError([f"{PARAMS}: {place} is a run without {key}: {value}; rename it or remove it"])
 
 
 def _evaluated(document: Any, run: str, name: str, root: Path | None) -> list[str]:

@@ -27,6 +27,7 @@ from tasks.checks import nearest
 from tasks.seed_names import seed_groups
 
 Row = dict[str, Any]
+EVERY_SEED = "_s*"  # after a run's name: its seeds, also where a run has just this name
 ACCURACY = "accuracy"  # the part of the report of stages that evaluate (`meta: {report: accuracy}`)
 
 
@@ -53,6 +54,11 @@ class ComparedSide:
     commit: str | None
     members: tuple[Member, ...]
 
+    @property
+    def sampled(self) -> str:
+        """The name under which answers of the first member are shown, which stand for all."""
+        return self.shown if len(self.members) == 1 else self.members[0].name
+
 
 class Results:
     """Reads sides of one project."""
@@ -73,7 +79,7 @@ class Results:
         if name in (known := dict(self._names(lock))):
             chosen = {"": known[name]}
         else:
-            members = seed_groups(known).get(name, {})
+            members = seed_groups(known).get(name.removesuffix(EVERY_SEED), {})
             chosen = {seed: known[member] for seed, member in members.items()}
         if not chosen:
             groups = [*known, *seed_groups(known)]

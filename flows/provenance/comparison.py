@@ -4,6 +4,7 @@ samples, as JSON and as tables that the terminal and the page share.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -17,9 +18,11 @@ from tasks.report_page.comparison import Accuracy, AccuracyDifference
 from tasks.report_page.results import judged
 from tasks.report_page.seed_means import mean_accuracy
 from tasks.report_page.tables import DECODINGS, Cell, Column, Table, as_text, leaves
+from tasks.seed_names import member_name
 
 FIGURES = ("entropy", "finished", "lengths")  # of an evaluation, beside its accuracies
 NO_FIGURES = ("method", "rows", "settings", "warnings")  # of a training run's metrics
+SEED = "seed"  # the setting in which members of a side differ
 SHOWN = 60  # characters of a value
 
 
@@ -47,11 +50,17 @@ class SidesCompared:
     differences: list[Difference]
     made: dict[str, list[MadeDifferently]]  # by the side that the first is set against
 
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to read the figures: sides whose members differ in more than their seed."""
+        return [note for side in self.sides for note in _unlike(side)]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "sides": [_side(side) for side in self.sides],
             "differences": [difference.as_json() for difference in self.differences],
             "made": {side: [row.as_json() for row in rows] for side, rows in self.made.items()},
+            "notes": self.notes,
         }
 
 
@@ -74,6 +83,34 @@ def compare(sides: Sequence[ComparedSide]) -> SidesCompared:
         ],
         {side.shown: made_differently(first.members[0].entries, side.members[0].entries) for side in others},
     )
+
+
+def _unlike(side: ComparedSide) -> Iterator[str]:
+    """Yields a note for every member that was made differently from the first in more than its seed."""
+    first, *others = side.members
+    for other in others:
+        rows = [
+            row
+            for row in made_differently(first.entries, other.entries)
+            if row.key.rpartition(".")[2] != SEED and not _same_but_for_seed(row, first.seed, other.seed)
+        ]
+        if rows:
+            shown = ", ".join(f"{row.kind} {row.key}".strip() for row in rows[:3])
+            more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+            yield (
+                f"{side.shown}: {other.name} differs from {first.name} in more than its seed "
+                f"({shown}{more}), so their mean is of unlike runs; "
+                f"see `whetstone compare {first.name} {other.name}`"
+            )
+
+
+def _same_but_for_seed(row: MadeDifferently, first: str, other: str) -> bool:
+    """Returns whether two values are references to members of one run: models/sft_s0/model, sft_s1."""
+    names = [
+        re.sub(rf"{member_name('', int(seed))}(?=/|$)", "", str(value))
+        for value, seed in ((row.first, first), (row.second, other))
+    ]
+    return names[0] == names[1]
 
 
 def shares(side: ComparedSide, decoding: str) -> dict[str, float]:

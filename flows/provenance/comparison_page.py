@@ -5,6 +5,7 @@ the same questions side by side.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +42,7 @@ def render(compared: SidesCompared, decoding: str = "greedy") -> str:
         .render(
             title=" and ".join(side.shown for side in compared.sides),
             style=trusted_markup(CSS),
+            notes=compared.notes,
             tables=[trusted_markup(str(pieces.table(table))) for table in tables(compared)],
             curves=list(curves(compared.sides)),
             kinds=[
@@ -64,7 +66,7 @@ def side_by_side(compared: SidesCompared, decoding: str, count: int = SAMPLES) -
         pairs = pair(first.members[0].samples, side.members[0].samples, decoding)
         for kind, group in by_kind(pairs).items():
             if group:
-                yield KindOfPair((first.shown, side.shown), kind, len(group), spread(group, count))
+                yield KindOfPair((first.sampled, side.sampled), kind, len(group), spread(group, count))
 
 
 def curves(sides: tuple[ComparedSide, ...]) -> Iterator[tuple[str, Any]]:
@@ -97,4 +99,5 @@ def points_of(member: Member, plot: Plot) -> list[tuple[float, float]]:
     key = plot.keys[0]
     if plot.group == SFT and any("reward" in row for row in member.curve):
         return []
-    return [(float(row["step"]), float(row[key])) for row in member.curve if row.get(key) is not None]
+    points = ((float(row["step"]), float(row[key])) for row in member.curve if row.get(key) is not None)
+    return [point for point in points if math.isfinite(point[1])]  # what diverged has no place on a scale

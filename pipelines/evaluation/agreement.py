@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from pipelines.evaluation import paired
 from pipelines.evaluation.bootstrap import bootstrap
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -141,12 +141,8 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
         sum(mine and not yours for mine, yours in pairs),
         sum(yours and not mine for mine, yours in pairs),
     )
-    apart = only_first + only_second
-    return {
-        "only_first": only_first,
-        "only_second": only_second,
-        "p": float(binomtest(only_first, apart).pvalue) if apart else 1.0,
-    }
+    p = paired.mcnemar(only_first, only_second)
+    return {"only_first": only_first, "only_second": only_second, "p": p}
 
 
 def ece_equal_mass(label: Array, probability: Array, bins: int = EQUAL_MASS_BINS) -> float:

@@ -11,10 +11,14 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtr, stdtrit
 
+EQUAL = 12  # decimals: figures are shares of counts, and their differences are off by a float's last bits
+
 
 @dataclass(frozen=True)
 class SeedMean:
-    """The mean over `n` seeds; `low` and `high` are None for one seed. `p`: of a mean of 0, two-sided."""
+    """The mean over `n` seeds. `low`, `high`, and the two-sided `p` of a mean of 0 are None where no spread
+    shows: for one seed, and for equal figures, from which t would conclude that every seed gives them.
+    """
 
     n: int
     value: float
@@ -28,12 +32,11 @@ def mean_over_seeds(values: Sequence[float]) -> SeedMean:
     if not values:
         raise ValueError("there is no mean over no seeds")
     n, mean = len(values), fmean(values)
-    if n == 1:
-        return SeedMean(1, mean, None, None, None)
+    if len({round(value, EQUAL) for value in values}) == 1:
+        return SeedMean(n, mean, None, None, None)
     error = stdev(values) / math.sqrt(n)
     half = float(stdtrit(n - 1, 0.975)) * error
-    p = 2 * float(stdtr(n - 1, -abs(mean) / error)) if error else float(mean == 0)
-    return SeedMean(n, mean, mean - half, mean + half, p)
+    return SeedMean(n, mean, mean - half, mean + half, 2 * float(stdtr(n - 1, -abs(mean) / error)))
 
 
 def difference_over_seeds(after: Mapping[str, float], before: Mapping[str, float]) -> SeedMean | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import bdtr
 
 from pipelines.evaluation.bootstrap import bootstrap
 
@@ -93,9 +94,7 @@ def _score(gained: int, lost: int, n: int, delta: float) -> float:
 
 def mcnemar(gained: int, lost: int) -> float:
     """Returns the two-sided p of McNemar's exact test: that of a fair coin for the questions that differ."""
-    tosses = gained + lost
-    tail = sum(math.comb(tosses, heads) for heads in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / 2**tosses)
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def flipped_signs(differences: np.ndarray[Any, Any], seed: int = 0) -> float:

@@ -82,11 +82,8 @@ def text(cell: Cell) -> str:
     if isinstance(cell, Compared):
         return f"{text(cell.accuracy)} {text(cell.change)}"
     if isinstance(cell, Accuracy):
-        return (
-            "–"
-            if cell.share is None
-            else f"{wording.percent(cell.share)} ({wording.interval(cell.low, cell.high)})"
-        )
+        share = wording.percent(cell.share)
+        return share if cell.low is None else f"{share} ({wording.interval(cell.low, cell.high)})"
     if isinstance(cell, Estimate):
         return f"{wording.number(cell.value)} ({wording.estimate_interval(cell)})"
     if isinstance(cell, AccuracyDifference):

@@ -70,6 +70,10 @@ def test_mcnemars_p_is_that_of_the_binomial_test(gained: int, lost: int):
     assert mcnemar(gained, lost) == pytest.approx(expected)
 
 
+def test_mcnemars_p_of_many_questions():
+    assert mcnemar(49_000, 51_000) == pytest.approx(math.erfc(1999 / math.sqrt(2 * 100_000)), rel=1e-4)
+
+
 def test_only_questions_that_both_answered_count():
     found = paired_difference({"a": 1.0, "b": 1.0, "c": 0.0}, {"b": 0.0, "c": 0.0, "d": 1.0})
     assert found is not None

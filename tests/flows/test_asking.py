@@ -135,6 +135,7 @@ def test_a_bad_row_is_named_and_nothing_is_sampled(tmp_path: Path, line: str, me
         (["sample", "sovler", "--prompts", "-"], "models at hand: other, solver, talker"),
         (["sample", "solver", "--prompts", "none.jsonl"], "none.jsonl: No such file"),
         (["sample", "solver", "--prompts", "-", "--top-p", "0"], "--top-p: Input should be greater than 0"),
+        (["sample", "solver", "--prompts", "-", "-o", "models"], "--out models is a folder"),
         (["chat", "solver", "--system", "x"], "solver has no chat template"),
         (["chat", "solver", "--compare", "none"], "none"),
     ],

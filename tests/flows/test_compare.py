@@ -17,6 +17,9 @@ from flows.cli import app
 from pipelines.evaluation.over_seeds import mean_over_seeds
 from pipelines.settings import ROOT
 from tasks.content import file_digest
+from tasks.report_page.comparison import Accuracy
+from tasks.report_page.markdown import text
+from tasks.report_page.seed_means import mean_accuracy
 from tests.tasks import report_results
 from tests.tasks.test_report import Cells
 
@@ -134,20 +137,67 @@ def test_seeds_are_a_mean_with_students_interval_and_their_differences_are_paire
     assert mean.value - mean.low == pytest.approx(12.706 * abs(shares[0] - shares[1]) / 2, rel=1e-4)
 
 
+@pytest.mark.parametrize("values", [[0.5], [0.2, 0.2], [0.3 - 0.1, 0.4 - 0.2, 0.2]])
+def test_figures_without_a_spread_have_no_interval(values: list[float]) -> None:
+    mean = mean_over_seeds(values)
+    assert (mean.value, mean.low, mean.high, mean.p) == (pytest.approx(values[0]), None, None, None)
+    measured = [Accuracy(10, 2, 0, 0.2, 0.1, 0.4), Accuracy(10, 2, 0, 0.2, 0.1, 0.4)]
+    assert text(mean_accuracy(measured)) == "20.0 %"
+
+
+def test_seeds_are_meant_where_a_run_has_the_name_too_and_unlike_ones_are_told(evaluated: Path) -> None:
+    assert as_json(evaluated, "sft", "grpo")["sides"][1]["seeds"] is None
+    alike = as_json(evaluated, "sft", "grpo_s*")
+    assert [member["name"] for member in alike["sides"][1]["members"]] == ["grpo_s0", "grpo_s1"]
+    assert alike["notes"] == []
+    before = (evaluated / "dvc.lock").read_text()
+    try:
+        recorded = yaml.safe_load(before)
+        reached = recorded["stages"]["rl@ppo_s1"]["params"]["code.lock.json"]["rl@ppo_s1"]
+        reached["settings"]["rl.runs.ppo_s1"] |= {"start": "sft_s1", "seed": 1}
+        (evaluated / "dvc.lock").write_text(yaml.safe_dump(recorded))
+        reference = as_json(evaluated, "sft", "ppo")["notes"]
+        reached["settings"]["rl.runs.ppo_s1"]["optimiser"]["learning_rate"] = 1.0
+        (evaluated / "dvc.lock").write_text(yaml.safe_dump(recorded))
+        shown = compare(evaluated, "sft", "ppo").output
+    finally:
+        (evaluated / "dvc.lock").write_text(before)
+    assert "start" in reference[0]  # ppo_s0 says none
+    assert "ppo_s1 differs from ppo_s0 in more than its seed" in " ".join(shown.split())
+    assert "learning_rate" in shown
+
+
 def test_the_terminal_and_the_page_show_tables_curves_and_samples(evaluated: Path, tmp_path: Path) -> None:
     page = tmp_path / "compare.html"
     done = compare(evaluated, "sft", "grpo", "ppo_s0", "--html", str(page))
     assert done.exit_code == 0, done.output
-    text = page.read_text("utf-8")
-    row = Cells(text).row("Accuracy, and the difference from sft on the same questions", "grpo")
+    written = page.read_text("utf-8")
+    row = Cells(written).row("Accuracy, and the difference from sft on the same questions", "grpo")
     assert "of 120" in " ".join(row)
-    assert text.count("data:image/svg+xml;base64,") > 3
-    assert "grpo against sft: improved" in text
+    assert written.count("data:image/svg+xml;base64,") > 3
+    assert "grpo against sft: improved" in written
     shown = compare(evaluated, "grpo", "ppo_s0")
     assert shown.exit_code == 0, shown.output
     assert "Made differently: grpo and ppo_s0" in shown.output
     assert "Reward" in shown.output
     assert re.search(r"^ppo_s0 .*%.*\d+ / \d+ of 120 ", shown.output, re.M), shown.output  # on one line
+
+
+def test_a_curve_that_diverged_is_drawn_without_what_has_no_place(evaluated: Path, tmp_path: Path) -> None:
+    curve = evaluated / "curves/grpo.jsonl"
+    before = curve.read_text()
+    first, *rows = map(json.loads, before.splitlines())
+    keys = [key for key, value in first.items() if key != "step" and isinstance(value, float)]
+    broken = {**first, **dict.fromkeys(keys, float("nan")), keys[0]: float("inf")}
+    try:
+        curve.write_text("".join(json.dumps(row) + "\n" for row in (broken, *rows)))
+        lock(evaluated)
+        shown = compare(evaluated, "grpo", "ppo_s0", "--html", str(tmp_path / "page.html"))
+        assert shown.exit_code == 0, shown.output
+        assert compare(evaluated, "grpo", "ppo_s0").exit_code == 0
+    finally:
+        curve.write_text(before)
+        lock(evaluated)
 
 
 def test_a_policys_loss_is_no_curve_of_fine_tuning(evaluated: Path) -> None:
@@ -178,6 +228,9 @@ def test_a_recipe_stands_for_the_newest_commit_with_its_results(evaluated: Path)
         (["sft", "gpro"], 2, "nearest: grpo"),
         (["sft", "nowhere:grpo"], 2, "git knows no such commit"),
         (["sft", "HEAD:sfft"], 2, "the dvc.lock of HEAD records no"),
+        (["sft", "grpo", "sft"], 2, "sft is named twice"),
+        (["sft", "grpo", "--html", "nowhere/page.html"], 2, "No such file or directory; name a file"),
+        (["sft", "grpo", "--html", "."], 2, "Is a directory; name a file"),
     ],
 )
 def test_what_is_not_there_is_named(evaluated: Path, words: list[str], code: int, said: str) -> None:

@@ -39,6 +39,22 @@ def test_the_same_sweep_again_adds_nothing() -> None:
     assert {name: dict(run) for name, run in document["rl"]["runs"].items()} == before
 
 
+def test_a_run_of_another_key_that_ends_alike_is_not_taken_for_it() -> None:
+    document, _ = added(RATES)
+    with pytest.raises(ParamsError, match=r"grpo_learning_rate_1e-4 is a run without critic\.optimiser"):
+        sweeps.add(
+            document, sweeps.read(["rl.grpo.critic.optimiser.learning_rate=1e-4"], document, ROOT), ROOT
+        )
+
+
+def test_a_run_with_several_seeds_is_swept_with_all_of_them(graph: Project) -> None:
+    graph.set("rl.runs.grpo.seeds", [0, 3])
+    done = graph.call("sweep", "-S", "rl.grpo.optimiser.learning_rate=1e-4", "--plan", "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    stages = {row["stage"] for row in json.loads(done.stdout)["stages"]}
+    assert stages >= {f"evaluate@grpo_learning_rate_1e-4_s{seed}" for seed in (0, 3)}
+
+
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
@@ -61,6 +77,7 @@ def test_values_stand_between_commas(values: str, parts: list[str]) -> None:
         (["corpus.exam.near=1"], "RUN.SETTING is expected"),
         (["rl.grpo=1,2"], "RUN.SETTING is expected"),
         (["rl.grpo.seed=1", "sft.sft.seed=1"], "over one run: rl.grpo, sft.sft"),
+        (["rl.grpo.seed=1", "rl.runs.grpo.seed=2"], "seed is swept twice"),
     ],
 )
 def test_what_is_no_sweep_is_refused(settings: list[str], said: str) -> None:

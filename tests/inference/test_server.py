@@ -21,6 +21,7 @@ from flows import serve_model_command
 from pipelines.inference.checkpoint import Checkpoint, load
 from pipelines.inference.prompts import conversation_of
 from pipelines.inference.server.app import make_app
+from pipelines.inference.server.body_limit import MOST_BYTES
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests.inference.made import chatty, plain
 from tests.tiny import CPU
@@ -122,6 +123,7 @@ BAD = [
     ({"top_logprobs": 50, "logprobs": True}, 400, "top_logprobs", "less than"),
     ({"frequency_penalty": 0.5}, 400, None, "frequency_penalty is not supported"),
     ({"response_format": {"type": "json_object"}}, 400, None, "response_format is not supported"),
+    ({"min_p": 0.1}, 400, None, "min_p is not supported here; leave it out"),
 ]  # fmt: skip
 
 
@@ -156,6 +158,17 @@ def test_other_requests(client: TestClient) -> None:
         client.post("/v1/completions", json={"model": "talker", "prompt": [99999]}).json()["error"]["param"]
         == "prompt"
     )
+
+
+def test_a_request_that_is_no_prompt_by_its_size_is_not_read(client: TestClient) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b'{"model": "'
+        for _ in range(MOST_BYTES >> 20):
+            yield b"x" * (1 << 20)
+
+    json_type = {"content-type": "application/json"}
+    done = client.post("/v1/completions", content=parts(), headers=json_type)  # its length is not declared
+    assert (done.status_code, done.json()["error"]["type"]) == (413, "invalid_request_error")
 
 
 def test_a_page_of_a_browser_does_not_reach_it_by_another_name(client: TestClient) -> None:

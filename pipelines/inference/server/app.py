@@ -20,6 +20,7 @@ from pipelines.inference.checkpoint import Checkpoint
 from pipelines.inference.prompts import conversation_of, encode, encode_text
 from pipelines.inference.server import answers
 from pipelines.inference.server.answers import ChatAnswer, TextAnswer
+from pipelines.inference.server.body_limit import BodyLimit
 from pipelines.inference.server.generation import Generation, Piece
 from pipelines.inference.server.requests import ChatRequest, CompletionRequest, GenerationRequest
 
@@ -125,6 +126,7 @@ def make_app(
             raise Refused(401, "the bearer token is not this server's key", code="invalid_api_key")
 
     app = FastAPI(title="Whetstone", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(BodyLimit)
     if loopback:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
     entry = {
@@ -163,9 +165,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, fault: RequestValidationError) -> JSONResponse:
-        first = fault.errors()[0]
-        param = ".".join(str(part) for part in first["loc"] if part != "body") or None
-        text = f"{param}: {first['msg']}" if param else str(first["msg"])
+        first = fault.errors()[0]  # of a body that is no JSON the place is a number of characters
+        parts = () if first["type"] == "json_invalid" else first["loc"]
+        param = ".".join(str(part) for part in parts if part != "body") or None
+        said = str(first["msg"]).removeprefix("Value error, ")
+        text = f"{param}: {said}" if param else said
         return JSONResponse(answers.error(text, INVALID, param), 400)
 
     @app.exception_handler(HTTPException)
