@@ -76,13 +76,14 @@ def sweep(
     """
     root = project(as_json)
     checked_name(name, as_json)
-    from flows.graph import sweeps
+    from flows.graph import seeds, sweeps
     from flows.graph.params import check
     from flows.graph.params_file import PARAMS, ParamsError, document_of, parse, read_text, text_of
 
     try:
         document = document_of(read_text(root / PARAMS))
         targets = sweeps.add(document, sweeps.read(settings or [], document, root), root)
+        seeds.expand(document, root)
         text = text_of(document)
         check(parse(text))
     except ParamsError as error:

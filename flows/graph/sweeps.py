@@ -53,13 +53,13 @@ def read(settings: Sequence[str], raw: Any, root: Path | None = None) -> Sweep:
         raise ParamsError(
             ["a sweep needs a setting with its values: -S rl.grpo.optimiser.learning_rate=1e-4,3e-4"]
         )
-    keys = [axis.key for axis in axes]
-    if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise ParamsError([f"{twice} is swept twice: give its values in one -S, between commas"])
     if len({(family.over, run) for family, run in runs}) > 1:
         raise ParamsError(
             ["a sweep is over one run: " + ", ".join(f"{family.name}.{run}" for family, run in runs)]
         )
+    keys = [axis.key for axis in axes]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise ParamsError([f"{twice} is swept twice: give its values in one -S, between commas"])
     # seeds last: the runs of a combination are then one name with several seeds
     return Sweep(*runs[0], tuple(sorted(axes, key=lambda axis: axis.key == "seed")))
 
