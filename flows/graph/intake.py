@@ -30,7 +30,7 @@ def take_in(root: Path, name: str, offline: bool) -> str:
             f"{source_lock.SOURCE_LOCK} holds no source {name}; `whetstone plan` brings it up to date"
         )
     entry: dict[str, Any] = lock["taken"][name]
-    source = Source.model_validate({key: value for key, value in entry["source"].items() if key != "version"})
+    source = source_lock.source_of(entry)
     pin = lock["pins"].get(name)
     manifest = _taken(name, source, entry["kind"], offline, pin)
     manifest.write(root / FOLDER / f"{name}.json")

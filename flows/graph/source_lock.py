@@ -120,10 +120,10 @@ def not_at_hand(root: Path, params: Params, stages: Iterable[str]) -> dict[str, 
 
 def shown(entry: dict[str, Any]) -> str:
     """Returns a source of the file as text for people."""
-    return _source(entry).shown
+    return source_of(entry).shown
 
 
-def _source(entry: dict[str, Any]) -> Source:
+def source_of(entry: dict[str, Any]) -> Source:
     return Source.model_validate(
         {key: value for key, value in entry["source"].items() if (key, value) != ("version", ABSENT)}
     )

@@ -5,6 +5,8 @@ all.
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -14,17 +16,18 @@ from pipelines.sources import packages
 from pipelines.sources.manifest import SourceDamaged, SourceError
 from pipelines.sources.opening import opened, take
 from pipelines.sources.source_params import Source
+from tests import clone
 
 BYTES = b"GGUF of a tiny model"
 SHA256 = hashlib.sha256(BYTES).hexdigest()
 
 
-def wheel(folder: Path, version: str = "1.2", content: bytes = BYTES) -> Path:
+def wheel(folder: Path, version: str = "1.2", content: bytes = BYTES, file: str = "tiny.gguf") -> Path:
     """Returns a wheel of the package tiny-llm-files in `folder`."""
     name = f"tiny_llm_files-{version}"
     path = folder / f"{name}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("tiny_llm_files/data/tiny.gguf", content)
+        archive.writestr(f"tiny_llm_files/data/{file}", content)
         archive.writestr(
             f"{name}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: tiny-llm-files\nVersion: {version}\n"
         )
@@ -111,3 +114,27 @@ def test_only_packages_have_them(key):
 def test_names_are_no_paths_and_no_options(fields):
     with pytest.raises(ValueError, match="pattern"):
         Source(**{"package": "tiny", "file": "x.gguf", "version": "1", **fields})
+
+
+def test_a_clone_fetches_rows_that_plan_has_told_of(index, tmp_path):
+    rows = [
+        {"question": f"{word} and one more", "answer": str(place)} for place, word in enumerate("ABCDEFGH")
+    ]
+    wheel(index, content="".join(json.dumps(row) + "\n" for row in rows).encode(), file="rows.jsonl")
+    named = source(licence="MIT", bytes=2_500_000).model_copy(update={"file": "rows.jsonl"})
+    told = named.model_dump(exclude_defaults=True) | {"licence": named.licence, "bytes": named.bytes}
+    table = {"reader": "table", "id": told, "splits": {"train": "rows.jsonl"}}
+    project = clone.make(
+        tmp_path / "project", {"corpus.exam.sources": {"rows": table}, "corpus.exam.heldout_share": 0.3}
+    )
+    project.env |= {key: os.environ[key] for key in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "XDG_CACHE_HOME")}
+    said = project.call("plan", "corpus@exam").stdout
+    assert "is not in the cache" in " ".join(said.split())
+    project.set("execution.offline", False)
+    said = " ".join(project.call("plan", "corpus@exam").stdout.split())
+    assert "pip fetches rows.jsonl of the package tiny-llm-files 1.2 (MIT, 2.5 MB)" in said
+    ended = {name: stage["ended"] for name, stage in project.run("corpus@exam")["stages"].items()}
+    assert set(ended.values()) == {"run"}
+    assert len(ended) == 2
+    project.set("execution.offline", True)
+    assert project.plan("corpus@exam") == {}
