@@ -12,17 +12,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from flows.new.hints import way_out
 from pipelines.corpora.cleaning.split import Shares
 from pipelines.corpora.layouts import Layout, UnknownLayout, layout_of
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.raw.location_params import Location
 from pipelines.corpora.raw.problem import Reading, Role
-from pipelines.corpora.raw.tables import SAVED, table_rows
+from pipelines.corpora.raw.rows import kind_of
+from pipelines.corpora.raw.tables import SAVED, TABLES, table_rows
 from pipelines.sources.manifest import SourceError
 from pipelines.sources.opening import unrecorded
 from pipelines.sources.source_params import HUB_ID
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 LOOKED_AT = 200  # first rows of a file, whose columns say its layout
 ROLES: dict[Role, tuple[str, ...]] = {
     "heldout": ("heldout", "held", "test", "eval", "evaluation"),
@@ -48,7 +49,7 @@ class Part:
 
     @property
     def shown(self) -> str:
-        return self.split if self.folder is None else str(self.folder / self.split)
+        return str(Path(self.id or self.folder or "") / self.split)
 
     @property
     def path(self) -> Path | None:
@@ -90,7 +91,7 @@ def _inside(root: Path, path: Path) -> Path:
 
 
 def _is_table(path: Path) -> bool:
-    return path.is_file() and path.name.removesuffix(".gz").endswith(SUFFIXES) and path.name[0] != "."
+    return path.is_file() and kind_of(path) in TABLES and path.name[0] != "."
 
 
 def _is_saved(folder: Path) -> bool:
@@ -98,13 +99,13 @@ def _is_saved(folder: Path) -> bool:
 
 
 def _looks_like_id(value: str) -> bool:
-    return bool(HUB_ID.fullmatch(value)) and value.count("/") == 1 and not value.endswith(SUFFIXES)
+    return bool(HUB_ID.fullmatch(value)) and value.count("/") == 1 and kind_of(Path(value)) not in TABLES
 
 
 def _file(path: Path) -> Part:
-    if not path.name.removesuffix(".gz").endswith(SUFFIXES):
-        raise NewError(f"{path}: a .jsonl, .json, .csv or .parquet file is expected, plain or .gz")
-    return _part(path.parent, None, path.name, path.name.split(".")[0])
+    if kind_of(path) not in TABLES:
+        raise NewError(f"{path}: a file that ends with {', '.join(TABLES)}, plain or .gz, is expected")
+    return _part(path.parent, None, path.name, path.name[: path.name.lower().rindex(kind_of(path))])
 
 
 def _splits(id: str) -> list[Part]:
@@ -113,6 +114,10 @@ def _splits(id: str) -> list[Part]:
         with unrecorded(id, "data") as opened:
             names = _split_names(opened.folder)
     except SourceError as error:
+        if Path(id).is_dir():
+            raise NewError(
+                f"--data {id}: it has no file of {', '.join(TABLES)}, and `datasets` finds nothing in it"
+            ) from error
         raise NewError(
             f"--data {id}: {error}\nWhat is not on this machine cannot be looked at: fetch it with `hf "
             f"download {id} --repo-type dataset`"
@@ -140,10 +145,14 @@ def _part(folder: Path | None, id: str | None, split: str, name: str) -> Part:
     role = next((role for role, names in ROLES.items() if any(word in names for word in words)), None)
     ledger = Ledger(split)
     rows = [row for _, row in islice(_rows(folder, id, split, ledger), LOOKED_AT)]
-    where = split if folder is None else str(folder / split)
-    if not rows:
-        bad = f": {ledger.bad} lines cannot be read, {ledger.first[0]}" if ledger.bad else ""
-        raise NewError(f"{where} holds no row{bad}; a JSON object on each line is expected of .jsonl")
+    where = str(Path(id or folder or "") / split)
+    if ledger.bad >= len(rows):
+        read = len(rows) + ledger.bad
+        bad = f": {ledger.bad} of {read} rows cannot be read, {ledger.first[0]}" if ledger.bad else ""
+        hint = (
+            f"name its other splits: --data {id}/SPLIT" if folder is None else way_out(folder / split, ledger)
+        )
+        raise NewError(f"{where} holds {'few rows' if rows else 'no row'}{bad}; {hint}")
     return Part(folder, id, split, role or "train", layout_of(rows, where))
 
 

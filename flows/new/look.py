@@ -4,22 +4,21 @@ in a temporary folder, then tokenised as the model will read them.
 
 from __future__ import annotations
 
-import json
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flows.new.data import NewError
+from flows.graph.params import Identity
+from flows.new.data import NewError, Part
 from flows.new.model import GivenModel
 from flows.new.recipe import Fitted, Wish, sections
 from flows.show import Shown, shown_pair, shown_record
 from pipelines.corpora.build import build
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.preferences.preference_set import build_preferences, read_source
-from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.records.example import Example
 from pipelines.corpora.records.pair_tokens import tokenise_pairs
 from pipelines.corpora.records.set_rules import SetRules
@@ -28,11 +27,14 @@ from pipelines.models.chat_renderer import TemplateFault
 from tasks.preferences_params import PreferenceSet
 
 ROWS = 2000  # of each file that are looked at
+NEARLY_ALL = 0.999_999  # of a set's rows may be bad while it is looked at
+MOST_BAD = 0.5  # share of bad rows from which on the data is not what it was taken for
 EXAMPLES = 3
 SHARES = (0.1, 0.2, 0.3, 0.5)  # of few rows, a small share holds none
 ROOM = 1024  # tokens of a response, where the model's context has the room
 SMALLEST = 64  # a limit in tokens is a power of two from here on
 SPARE = 1.25  # of the longest, since not all rows are looked at
+SEED: int = Identity.model_fields["seed"].default  # of the recipe, which states none
 FREE = 1_000_000  # no limit while lengths are measured
 FILES = ("sft", "rl", "validation", "heldout")
 
@@ -86,34 +88,12 @@ def look(wish: Wish, stages: Sequence[str], folder: Path) -> tuple[Fitted, list[
     where the rows give no set.
     """
     fitted, looks = Fitted(), []
-    wish, cut = _first_rows(wish, folder / "heads")
     value = sections(wish, stages, fitted)
     if "corpus" in value:
         looks.append(_corpus_look(wish, stages, fitted, folder))
     if "preferences" in value:
         looks.append(_pairs_look(wish, fitted))
-    for made in looks:
-        made.cut = cut
-        made.bad = [line.replace(f"{folder / 'heads'}/", "") for line in made.bad]
     return fitted, looks
-
-
-def _first_rows(wish: Wish, folder: Path) -> tuple[Wish, bool]:
-    """Returns the wish itself where all of its rows are few and in files, else one of copies in `folder` with
-    the first ROWS rows of each part; and whether rows were left out.
-    """
-    heads = [[row for _, row in islice(part.rows(Ledger(part.split)), ROWS + 1)] for part in wish.parts]
-    cut = any(len(rows) > ROWS for rows in heads)
-    if not cut and all(part.folder is not None for part in wish.parts):
-        return wish, False
-    folder.mkdir(parents=True)
-    parts = []
-    for number, (part, rows) in enumerate(zip(wish.parts, heads, strict=True)):
-        name = f"{number}-{part.split.split('.')[0].replace('/', '_')}.jsonl"
-        lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows[:ROWS])
-        (folder / name).write_text("".join(lines), "utf-8", "surrogatepass")
-        parts.append(replace(part, folder=folder, id=None, split=name))
-    return replace(wish, parts=parts), cut
 
 
 def _corpus_look(wish: Wish, stages: Sequence[str], fitted: Fitted, folder: Path) -> SetLook:
@@ -123,15 +103,17 @@ def _corpus_look(wish: Wish, stages: Sequence[str], fitted: Fitted, folder: Path
     def made(share: float) -> Any:
         fitted.heldout_share, fitted.validation_share = share, 0.0 if "validation" in held_out else share / 2
         value = sections(wish, stages, fitted)["corpus"][wish.name]
-        params = CorpusParams.model_validate({**value, "max_bad_rows": 0.999})
-        return build(wish.name, params, Path(params.raw), 0, folder / f"corpus-{share}", processes=1)
+        params = CorpusParams.model_validate({**value, "max_bad_rows": NEARLY_ALL})
+        target = folder / f"corpus-{share}"
+        return build(wish.name, params, Path(params.raw), SEED, target, processes=1, most=ROWS)
 
-    corpus = _with_some_held_out(made)
+    corpus = _with_some_held_out(made, wish.rows)
     path = corpus.examples.folder
     examples = {file: list(corpus.examples[file]) for file in FILES if corpus.metrics["records"].get(file)}
-    bad = [line for source in corpus.metrics["sources"].values() for line in source["first_bad"]]
-    rows = corpus.metrics["rows"]
-    seen = SetLook(wish.name, rows, bad, {file: len(rows) for file, rows in examples.items()})
+    ledgers = [*corpus.metrics["sources"].values(), corpus.metrics["not_encodable"]]
+    seen = _seen(wish.name, corpus.metrics["rows"], ledgers)
+    seen.files = {file: len(rows) for file, rows in examples.items()}
+    fitted.max_bad_rows = _tolerated(ledgers, wish.rows)
     order = FILES if "sft" in stages else FILES[1:]
     first = next((file for file in order if file in examples), "sft")
     if wish.model.tokens is None:
@@ -139,7 +121,8 @@ def _corpus_look(wish: Wish, stages: Sequence[str], fitted: Fitted, folder: Path
         seen.examples = [_text_alone(wish, path, first, row) for row in examples[first][:EXAMPLES]]
         return seen
     rules = replace(SetRules.read(path), max_prompt_tokens=FREE, max_response_tokens=FREE, max_bad_rows=1.0)
-    records = _tokenised(examples, wish.model, rules, seen)
+    records, unread = _tokenised(examples, wish, rules, seen)
+    fitted.max_bad_rows = max(fitted.max_bad_rows, unread)
     prompts = [len(record.prompt_ids) for record in records]
     responses = [len(record.response_ids) for record in records if record.response_ids]
     _note(seen, {"prompt": prompts, "response": responses})
@@ -153,31 +136,68 @@ def _corpus_look(wish: Wish, stages: Sequence[str], fitted: Fitted, folder: Path
 
 
 def _tokenised(
-    examples: Mapping[str, Sequence[Example]], model: GivenModel, rules: SetRules, seen: SetLook
-) -> list[Any]:
-    assert model.tokens is not None
-    records: list[Any] = []
+    examples: Mapping[str, Sequence[Example]], wish: Wish, rules: SetRules, seen: SetLook
+) -> tuple[list[Any], float]:
+    """Returns the records, and the largest share of a file's rows that the model cannot be given."""
+    assert wish.model.tokens is not None
+    records, unread = list[Any](), 0.0
     for file, rows in examples.items():
         try:
-            tokenised = tokenise(rows, model.tokens, rules, file)
+            tokenised = tokenise(rows, wish.model.tokens, rules, file)
         except (ValueError, TemplateFault) as error:
-            raise NewError(f"the model {model.name} cannot read these rows: {error}") from error
+            raise _unreadable(wish.rows, wish.model, error) from error
         records += tokenised.records
+        unread = max(unread, _rounded_up(tokenised.left_out["not_encodable"], len(rows)))
         seen.left_out += Counter(
             {reason.replace("_", " "): number for reason, number in tokenised.left_out.items()}
         )
-    return records
+    return records, unread
 
 
-def _with_some_held_out(made: Callable[[float], Any]) -> Any:
-    """Returns what `made` makes with the smallest share of held-out rows that holds some."""
+def _unreadable(parts: Sequence[Part], model: GivenModel, error: Exception) -> NewError:
+    return NewError(f"{_names(parts)}: the model {model.name} cannot read it: {error}")
+
+
+def _seen(name: str, rows: Mapping[str, Any], ledgers: Sequence[Mapping[str, Any]]) -> SetLook:
+    bad = [line for ledger in ledgers for line in ledger.get("first_bad", ())]
+    return SetLook(name, rows, bad, {}, cut=any(ledger.get("first_rows_only") for ledger in ledgers))
+
+
+def _tolerated(ledgers: Iterable[Mapping[str, Any]], parts: Sequence[Part]) -> float:
+    """Returns the share of bad rows that the set must allow. Raises NewError where half of a source's are."""
+    share = 0.0
+    for ledger in ledgers:
+        bad, read = ledger.get("bad", 0), ledger.get("read", 0)
+        if bad and bad >= MOST_BAD * read:
+            lines = "\n  ".join(ledger["first_bad"])
+            raise NewError(
+                f"{_names(parts)}: {bad} of {read} rows cannot be used; mend them, part them by layout, or "
+                f"write the recipe by hand (docs/own-data.md):\n  {lines}"
+            )
+        share = max(share, _rounded_up(bad, read))
+    return share
+
+
+def _rounded_up(bad: int, read: int) -> float:
+    """Returns a share with SPARE, for rows that were not looked at, in whole per cent."""
+    return min(0.99, math.ceil(100 * SPARE * bad / read) / 100) if bad else 0.0
+
+
+def _names(parts: Sequence[Part]) -> str:
+    return ", ".join(part.shown for part in parts)
+
+
+def _with_some_held_out(made: Callable[[float], Any], parts: Sequence[Part]) -> Any:
+    """Returns what `made` makes with the smallest share of held-out rows that holds some. Raises NewError,
+    which names the files.
+    """
     for share in SHARES:
         try:
             return made(share)
         except (ValueError, OSError) as error:
             if "rows left" in str(error) and share != SHARES[-1]:
                 continue
-            raise NewError(str(error)) from error
+            raise NewError(f"{_names(parts)}: {error}") from error
     raise AssertionError
 
 
@@ -188,16 +208,19 @@ def _pairs_look(wish: Wish, fitted: Fitted) -> SetLook:
     def made(share: float) -> Any:
         fitted.pairs_heldout_share = share
         value = sections(replace(wish, parts=wish.pairs), ["dpo"], fitted)["preferences"]
-        params = PreferenceSet.model_validate({**next(iter(value.values())), "max_bad_rows": 0.999})
-        items = read_source(name, params, Path(params.origin), 0)
-        sets = build_preferences(name, params, items, {file: [] for file in FILES}, 0)
+        params = PreferenceSet.model_validate({**next(iter(value.values())), "max_bad_rows": NEARLY_ALL})
+        items = read_source(name, params, Path(params.origin), SEED, most=ROWS)
+        sets = build_preferences(name, params, items, {file: [] for file in FILES}, SEED)
         if not sets.pairs["heldout"] and share != SHARES[-1]:
             raise ValueError("no heldout rows left")
         return sets
 
-    sets = _with_some_held_out(made)
+    sets = _with_some_held_out(made, wish.pairs)
     metrics, train = sets.metrics, sets.pairs["train"]
-    seen = SetLook(name, metrics["rows"], metrics["source"].get("first_bad", ()), metrics["pairs"])
+    ledgers = [metrics["source"], metrics["not_encodable"]]
+    seen = _seen(name, metrics["rows"], ledgers)
+    seen.files = metrics["pairs"]
+    fitted.pairs_max_bad_rows = _tolerated(ledgers, wish.pairs)
     if wish.model.tokens is None:
         seen.lengths = {"prompt": _of_texts([pair.prompt for pair in train])}
         return seen
@@ -205,10 +228,14 @@ def _pairs_look(wish: Wish, fitted: Fitted) -> SetLook:
     try:
         tokenised = tokenise_pairs(train, wish.model.tokens, rules, name)
     except (ValueError, TemplateFault) as error:
-        raise NewError(f"the model {wish.model.name} cannot read these pairs: {error}") from error
+        raise NewError(
+            f"{_names(wish.pairs)}: the model {wish.model.name} cannot read it: {error}"
+        ) from error
     seen.left_out += Counter(
         {reason.replace("_", " "): number for reason, number in tokenised.left_out.items()}
     )
+    unread = _rounded_up(tokenised.left_out["not_encodable"], len(train))
+    fitted.pairs_max_bad_rows = max(fitted.pairs_max_bad_rows, unread)
     prompts = [len(pair.prompt_ids) for pair in tokenised.pairs]
     answers = [len(ids) for pair in tokenised.pairs for ids in (pair.chosen_ids, pair.rejected_ids)]
     _note(seen, {"prompt": prompts, "answer": answers})

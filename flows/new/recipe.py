@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.new.data import NewError, Part
 from flows.new.model import GivenModel
+from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.raw.columns import cell
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.settings import RULE
@@ -57,8 +58,9 @@ class Wish:
 
 @dataclass
 class Fitted:
-    """What the look at the rows decides: shares that are held out, and limits in tokens; None where no
-    tokenizer was at hand."""
+    """What the look at the rows decides: shares that are held out, shares of bad rows that are there, and
+    limits in tokens; None where no tokenizer was at hand.
+    """
 
     heldout_share: float = 0.0
     validation_share: float = 0.0
@@ -66,6 +68,8 @@ class Fitted:
     max_response_tokens: int | None = None
     pair_limits: dict[str, int] = field(default_factory=dict)
     pairs_heldout_share: float = 0.0
+    max_bad_rows: float = 0.0
+    pairs_max_bad_rows: float = 0.0
 
 
 def stages_of(wish: Wish) -> list[str]:
@@ -100,10 +104,11 @@ def _check_served(method: str, wish: Wish, losses: Sequence[str]) -> None:
         served, wanted = wish.has("pairs"), "pairs: chosen and rejected, or answers with a label"
     else:
         served, wanted = wish.has("questions", "prompts", "demonstrations"), "questions, or prompts"
-        if served and not wish.reward and not wish.has("questions"):
+        if served and not _is_function(wish.reward) and not wish.has("questions"):
+            rule = f", and the rule {wish.reward} compares with answers" if wish.reward else ""
             raise NewError(
-                f"--method {method} on {layouts}: nothing says what a good response is; name a function with "
-                "--reward FILE.py:FUNCTION, or give questions with answers"
+                f"--method {method} on {layouts}: nothing says what a good response is{rule}; name a "
+                "function with --reward FILE.py:FUNCTION, or give questions with answers"
             )
     if not served:
         raise NewError(f"--method {method} learns from {wanted}; given were {layouts}")
@@ -123,10 +128,13 @@ def sections(wish: Wish, stages: Sequence[str], fitted: Fitted) -> dict[str, Any
         if method == "sft":
             value["sft"] = _sft(wish, model, fitted)
         elif method in PAIR_LOSS.names():
-            value |= _dpo(wish, model, method, fitted)
+            pairs = _dpo(wish, model, method, fitted)
+            pairs["dpo"]["runs"] = {**value.get("dpo", {}).get("runs", {}), **pairs["dpo"]["runs"]}
+            value |= pairs
         else:
             run = {"method": method, "start": model, "data": wish.name}
-            value["rl"] = _with_reward(wish, {"runs": {method: run}})
+            runs = {**value.get("rl", {}).get("runs", {}), method: run}
+            value["rl"] = _with_reward(wish, {"runs": runs})
         model = method
     if wish.has("questions") or (wish.reward and wish.rows):
         models = [method for method in ("base", *stages) if method != "sft" or "sft" in value]
@@ -159,7 +167,12 @@ def _corpus(wish: Wish, fitted: Fitted) -> dict[str, Any]:
     for key in ("max_prompt_tokens", "max_response_tokens"):
         if limit := getattr(fitted, key):
             corpus[key] = limit
-    return corpus
+    return corpus | _allowed(fitted.max_bad_rows)
+
+
+def _allowed(bad: float) -> dict[str, float]:
+    """Returns the share of bad rows that a set must allow, where it is more than sets usually do."""
+    return {"max_bad_rows": bad} if bad > CorpusParams.model_fields["max_bad_rows"].default else {}
 
 
 def _sources(parts: Sequence[Part]) -> dict[str, list[Part]]:
@@ -188,7 +201,7 @@ def _sources(parts: Sequence[Part]) -> dict[str, list[Part]]:
 
 
 def _source(parts: Sequence[Part], reward: str) -> dict[str, Any]:
-    """Returns a source. A reward function may read any column, so all are kept for it."""
+    """Returns a source. A reward function may read any column, so all that it can are kept for it."""
     layout, first = parts[0].layout, parts[0]
     reader = "table" if layout.kind in ("questions", "prompts") else "messages"
     source: dict[str, Any] = {"reader": reader}
@@ -198,8 +211,8 @@ def _source(parts: Sequence[Part], reward: str) -> dict[str, Any]:
     source["splits"] = {role.get(part.role, part.role): part.split for part in parts}
     if layout.columns:
         source["columns"] = dict(layout.columns)
-    if reader == "table" and _is_function(reward) and layout.ignored:
-        source["keep"] = list(layout.ignored)
+    if reader == "table" and _is_function(reward) and layout.kept:
+        source["keep"] = list(layout.kept)
     return {**source, **layout.options}
 
 
@@ -265,7 +278,7 @@ def _dpo(wish: Wish, start: str, method: str, fitted: Fitted) -> dict[str, Any]:
         pairs["data"] = wish.name
     if "heldout" not in splits:
         pairs["heldout_share"] = fitted.pairs_heldout_share or SHARE
-    pairs |= fitted.pair_limits
+    pairs |= fitted.pair_limits | _allowed(fitted.pairs_max_bad_rows)
     run: dict[str, Any] = {"start": start, "data": name}
     if method != "dpo":
         run["loss"] = {"kind": method}

@@ -57,18 +57,20 @@ def build(
     say: Callable[[str], None] = lambda _: None,
     processes: int | None = None,
     open_source: Opener = unrecorded,
+    most: int | None = None,
 ) -> Corpus:
     """Builds the corpus `name` and returns its examples and metrics.
 
     `root`: the raw file or folder; `folder`: where the examples are written; `say` is called with each
-    console message; `processes` as in `over_portions`. Raises TooManyBadRows, ValueError or OSError when the
-    raw data cannot be used; each names the file and the way out.
+    console message; `processes` as in `over_portions`; `most` as in `Reading`. Raises
+    TooManyBadRows, ValueError or OSError when the raw data cannot be used; each names the file and the way
+    out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if params.exams is not None:
         placed = exam_rows(params, root)
     else:
-        placed = _source_rows(params, root, seed, folder, say, processes, open_source)
+        placed = _source_rows(params, root, seed, folder, say, processes, open_source, most)
     files = FILES if params.for_verifiers else PLAIN_FILES
     wording = None if params.wording is None else Reworded(params.wording, seed)
     figures = _write(placed.rows, folder, files, wording)
@@ -102,6 +104,7 @@ def _source_rows(
     say: Callable[[str], None],
     processes: int | None,
     open_source: Opener,
+    most: int | None,
 ) -> PlacedRows:
     """Reads the rows of all sources, cleaned and split."""
     ledgers = {source: Ledger(source) for source in params.sources}
@@ -109,7 +112,7 @@ def _source_rows(
     def problems(source: str) -> Iterator[Problem]:
         settings, ledger, count = params.sources[source], ledgers[source], 0
         shares = Shares(params.validation_share, params.heldout_share)
-        reading = Reading(root, source, seed, shares, ledger, open_source=open_source)
+        reading = Reading(root, source, seed, shares, ledger, open_source=open_source, most=most)
         for problem in load("pipelines.corpora.readers", settings.reader).read(settings, reading):
             count += 1
             yield problem

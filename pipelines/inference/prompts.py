@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.models.conversation import ROLES, Conversation, Turn
+from pipelines.models.conversation import ROLES, Conversation, Turn, role_of
 from pipelines.models.tokenizer import Tokens
 
 ASKED = ("prompt", "question", "messages")
@@ -114,7 +114,7 @@ def _turn(message: Any, where: str) -> Turn:
     if not isinstance(message, Mapping):
         raise ValueError(f"{where} must be an object with role and content")
     said = message.get("role")
-    role = ROLES.get(said) if isinstance(said, str) else None
+    role = role_of(said)
     if role is None:
         raise ValueError(f"{where}.role is {json.dumps(said)[:40]}; known: {', '.join(ROLES)}")
     content = message.get("content")

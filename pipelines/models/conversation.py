@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
-ROLES: Mapping[str, Role] = {
-    "system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
-    "tool": "tool", "observation": "tool",
+ROLES: Mapping[str, Role] = {  # those of templates, OpenAI's interface, Gemma and ShareGPT's dumps
+    "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
+    "gpt": "assistant", "chatgpt": "assistant", "model": "assistant", "tool": "tool", "observation": "tool",
 }  # fmt: skip
 NAMES: Mapping[Role, str] = {"system": "System", "user": "Human", "assistant": "Assistant", "tool": "Tool"}
 # what may stand before a turn of each role; None: it is the first
@@ -25,6 +25,11 @@ BEFORE: Mapping[Role, tuple[Role | None, ...]] = {
     "assistant": ("user", "tool"),
     "tool": ("assistant", "tool"),
 }
+
+
+def role_of(said: Any) -> Role | None:
+    """Returns the role that a message names, in any case; None where it is none."""
+    return ROLES.get(said.strip().lower()) if isinstance(said, str) else None
 
 
 class BadConversation(ValueError):

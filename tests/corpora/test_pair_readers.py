@@ -147,7 +147,7 @@ def test_llama_factory(tmp_path):
     ]
     assert bad == [
         "chosen is a turn of the user, not of the assistant",
-        "conversations[0].from is 'someone', not one of system, human, user, gpt, assistant, tool, observation",
+        "conversations[0].from is 'someone', not one of system, developer, user, human, assistant, gpt, chatgpt, model, tool, observation",
         "messages does not end with a turn of the assistant",
         "label is 'yes', not true or false",
         "no column conversations or messages",

@@ -114,7 +114,9 @@ def test_unpaired_answers(tmp_path, chat):
         ("Sea?", "Blue.", "Red."),
         ("Sky?", "Blue.", "Green."),
     ]
-    assert sets.metrics["source"]["first_bad"][0].endswith("rows.jsonl:6: label is 'yes', not true or false")
+    assert sets.metrics["source"]["first_bad"][0].endswith(
+        "rows.jsonl:6: label is 'yes', not true or false, 1 or 0"
+    )
     assert sets.metrics["pairing"]["no_contrast"] == 1
 
 

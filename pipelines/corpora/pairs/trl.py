@@ -14,7 +14,7 @@ from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.options import TrlParams
 from pipelines.corpora.preferences.pair import Labelled, Preference
 from pipelines.corpora.preferences.pair_rows import PairItem, PairReading, items
-from pipelines.corpora.raw.columns import BadRow, cell, flag, text
+from pipelines.corpora.raw.columns import BadRow, cell, text, truth
 from pipelines.corpora.raw.dialogue import (
     chat_turns,
     conversation,
@@ -42,9 +42,14 @@ def _item(row: Mapping[str, Any], side: Side, name: str) -> PairItem:
     if "completion" not in row:
         raise BadRow("no columns chosen and rejected, and no column completion")
     prompt, answer, turns = one_answer(row, "prompt", "completion")
-    return Labelled(
-        prompt, answer, float(flag(row, "label")), name, side, key=split_key(turns), conversation=turns
-    )
+    return Labelled(prompt, answer, _label(row), name, side, key=split_key(turns), conversation=turns)
+
+
+def _label(row: Mapping[str, Any]) -> float:
+    label = truth(row.get("label"))
+    if label is None:
+        raise BadRow(f"label is {str(row.get('label'))[:40]!r}, not true or false, 1 or 0")
+    return float(label)
 
 
 def split_key(turns: Conversation | None) -> str:

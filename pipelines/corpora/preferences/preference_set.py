@@ -58,14 +58,20 @@ class SourceItems:
 
 
 def read_source(
-    name: str, params: PreferencesParams, origin: Path, seed: int, open_source: Opener = unrecorded
+    name: str,
+    params: PreferencesParams,
+    origin: Path,
+    seed: int,
+    open_source: Opener = unrecorded,
+    most: int | None = None,
 ) -> SourceItems:
-    """Reads the rows of a set whose raw data is at `origin`. Raises TooManyBadRows, ValueError or OSError;
-    each names the file and the way out.
+    """Reads the rows of a set whose raw data is at `origin`; `most` as in `Reading`. Raises
+    TooManyBadRows, ValueError or OSError; each names the file and the way out.
     """
     ledger = Ledger(name)
     shares = Shares(params.validation_share, params.heldout_share)
-    reading = PairReading(origin, name, seed, shares, ledger, "preferences.<name>.origin", open_source)
+    setting = "preferences.<name>.origin"
+    reading = PairReading(origin, name, seed, shares, ledger, setting, open_source, most)
     items = list(load("pipelines.corpora.pairs", params.source.kind).read(params.source, reading))
     ledger.check(params.max_bad_rows)
     return SourceItems(items, ledger.summary(), reading.removed, reading.pairing)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from pipelines.models.tokenizer import LONE_SURROGATE
 
 NUMBER = re.compile(r"[-+]?(\d[\d,]*(\.\d*)?|\.\d+)")
 DIGITS = re.compile(r"\d+")
+TRUTHS = {1: True, "1": True, "true": True, 0: False, "0": False, "false": False}
 
 
 class BadRow(ValueError):
@@ -26,8 +28,10 @@ def text(row: Mapping[str, Any], column: str, empty: bool = False) -> str:
         if not isinstance(value, Mapping) or part not in value:
             raise BadRow(f"no column {column}")
         value = value[part]
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         raise BadRow(f"{column} is {type(value).__name__}, not text")
+    if isinstance(value, (float, Decimal)) and not math.isfinite(value):  # what pandas writes for no value
+        raise BadRow(f"{column} is {value}, not text")
     value_text = str(value)
     if not value_text.strip() and not empty:
         raise BadRow(f"{column} is empty")
@@ -61,6 +65,14 @@ def _plain(value: Any, column: str) -> Any:
     if isinstance(value, Mapping):
         return {str(_plain(key, column)): _plain(item, column) for key, item in value.items()}
     raise BadRow(f"{column} is {type(value).__name__}, which no JSON holds")
+
+
+def truth(value: Any) -> bool | None:
+    """Returns what a value says as true or false, 1 or 0, or one of these as text (of a CSV file); None for
+    anything else.
+    """
+    said = value.strip().lower() if isinstance(value, str) else value
+    return TRUTHS.get(said) if isinstance(said, (str, bool, int, float)) else None
 
 
 def flag(row: Mapping[str, Any], column: str) -> bool:

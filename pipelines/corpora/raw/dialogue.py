@@ -7,6 +7,7 @@ template the turns themselves are rendered, by `rendering`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 from pipelines.corpora.cleaning.spool import Spool
 from pipelines.corpora.raw.columns import BadRow, cell
 from pipelines.corpora.raw.problem import Problem
-from pipelines.models.conversation import NAMES, ROLES, BadConversation, Conversation, Turn
+from pipelines.models.conversation import NAMES, ROLES, BadConversation, Conversation, Turn, role_of
 
 LAST_TURN = "\n\nAssistant:"
 TURN = re.compile(r"\n\n(Human|Assistant):")
@@ -73,23 +74,33 @@ def turns_of(prefix: str) -> list[Turn]:
 
 
 def chat_turns(value: Any, column: str) -> list[Turn]:
-    """Returns the turns of a list of `{role, content}` or `{from, value}` objects. Raises BadRow, naming the
-    column and its fault.
+    """Returns the turns of a list of `{role, content}` or `{from, value}` objects, which may be JSON text, as
+    in a CSV file. Raises BadRow, naming the column and its fault.
     """
+    value = as_list(value)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise BadRow(f"{column} is no list of turns")
     return [chat_turn(turn, f"{column}[{number}]") for number, turn in enumerate(value)]
+
+
+def as_list(value: Any) -> Any:
+    """Returns the list that a text holds as JSON; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def chat_turn(turn: Any, where: str) -> Turn:
     """Returns the turn of one such object; other keys with a value are passed on to the template. Raises
     BadRow, naming `where`.
     """
-    role, content = ("from", "value") if isinstance(turn, Mapping) and "from" in turn else ("role", "content")
     if not isinstance(turn, Mapping):
-        raise BadRow(f"{where} has no text under {content}")
+        raise BadRow(f"{where} is {type(turn).__name__}, no turn with a role and a content")
+    role, content = ("from", "value") if "from" in turn else ("role", "content")
     text = _content(turn.get(content), bool(turn.get("tool_calls")), where, content)
-    if turn.get(role) not in ROLES:
+    speaker = role_of(turn.get(role))
+    if speaker is None:
         raise BadRow(f"{where}.{role} is {str(turn.get(role))[:40]!r}, not one of {', '.join(ROLES)}")
     other_keys = {
         key: value
@@ -97,14 +108,14 @@ def chat_turn(turn: Any, where: str) -> Turn:
         if key not in (role, content) and value not in (None, [], "")
     }
     masks = [key for key in ("weight", "train", "training") if key in other_keys and not other_keys[key]]
-    if masks and ROLES[turn[role]] == "assistant":
+    if masks and speaker == "assistant":
         raise BadRow(
             f"{where}.{masks[0]} says that this turn is not learnt; which turns are is said by the "
             f"source's loss alone"
         )
     if calls := other_keys.get("tool_calls"):
         other_keys["tool_calls"] = _calls(calls, where)
-    return Turn(ROLES[turn[role]], text, other_keys)
+    return Turn(speaker, text, other_keys)
 
 
 def _content(value: Any, calls: bool, where: str, content: str) -> str:

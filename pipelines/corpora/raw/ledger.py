@@ -20,7 +20,8 @@ class TooManyBadRows(ValueError):
 @dataclass
 class Ledger:
     """The counts of the rows of one source: `good + bad` rows were read. `left_out`: good rows that give no
-    problem, by reason; `first`: the first bad rows.
+    problem, by reason; `first`: the first bad rows; `cut`: whether there are more rows than were to be
+    read.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Ledger:
     reasons: Counter[str] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    cut: bool = False
 
     def accept(self) -> None:
         """Counts a good row."""
@@ -54,11 +56,13 @@ class Ledger:
             raise TooManyBadRows(f"source {self.name} has no rows")
         lines = "\n  ".join(self.first)
         suffix = f"\n  and {self.bad - len(self.first)} more" if self.bad > len(self.first) else ""
-        raise TooManyBadRows(
-            f"source {self.name}: {self.bad} of {read} rows are bad, more than max_bad_rows {max_share:g} "
-            f"allows; "
-            f"mend the file or the source's columns, or raise max_bad_rows:\n  {lines}{suffix}"
+        told = (
+            f"{self.bad} of {read} rows are bad, more than max_bad_rows {max_share:g} allows; mend the file "
+            "or the source's columns, or raise max_bad_rows"
+            if self.good
+            else f"all {read} rows are bad; mend the file or the source's columns"
         )
+        raise TooManyBadRows(f"source {self.name}: {told}:\n  {lines}{suffix}")
 
     def summary(self) -> dict[str, object]:
         """Returns the counts for the metrics."""
@@ -70,4 +74,5 @@ class Ledger:
             "reasons": reasons,
             "first_bad": list(self.first),
             **left_out,
+            **({"first_rows_only": True} if self.cut else {}),
         }

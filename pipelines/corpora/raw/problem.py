@@ -49,7 +49,8 @@ class Problem:
 @dataclass(frozen=True)
 class Reading:
     """What a reader is given: the folder of its files, the ledger for bad rows, the shares by which keys are
-    split, and the function that opens a data set from outside.
+    split, and the function that opens a data set from outside. `most`: rows of each split of a table that are
+    read, for a look; None for all.
     """
 
     root: Path
@@ -59,6 +60,7 @@ class Reading:
     ledger: Ledger
     setting: str = "corpus.<name>.raw"  # the parameter that names `root`
     open_source: Opener = unrecorded
+    most: int | None = None
 
     def path(self, relative: str) -> Path:
         """Returns a file below the corpus' raw root (or the root itself). Raises FileNotFoundError, naming

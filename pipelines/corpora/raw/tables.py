@@ -1,34 +1,46 @@
-"""Raw rows of any table: local JSONL, JSON, CSV and Parquet files, or a data set from outside, opened by its
-digests.
+"""Raw rows of any table: local JSONL, JSON, CSV, TSV and Parquet files, or a data set from outside, opened by
+its digests.
 
-JSONL and CSV are read row by row, so that a broken row affects no other; Parquet and the splits of a data set
-are read with `datasets`.
+JSONL and CSV are read row by row, so that a broken row affects no other, Parquet in batches; the splits of a
+data set are read with `datasets`.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipelines.corpora.raw.location_params import Location
 from pipelines.corpora.raw.problem import Reading
-from pipelines.corpora.raw.rows import read_rows
+from pipelines.corpora.raw.rows import kind_of, open_text, read_rows
 from pipelines.sources.opening import OpenedSource
 
+TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+BATCH = 1000  # rows of a table that are converted at once: one by one takes five times as long
 SAVED = "state.json"  # in a folder that `save_to_disk` of `datasets` wrote
 Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def table_rows(location: Location, reading: Reading, split: str) -> Rows:
     """Yields (place, row) of a split: of a file, or of a data set from outside, where a split may also be the
-    name of one of its files.
+    name of one of its files; of `reading.most` rows the first ones alone.
 
     Raises SourceError (a ValueError), naming the way out, when a data set is neither available nor can be
     fetched, or is not the one that was recorded.
     """
+    rows = _all_rows(location, reading, split)
+    yield from islice(rows, reading.most)
+    if reading.most is not None and next(rows, None) is not None:
+        reading.ledger.cut = True
+
+
+def _all_rows(location: Location, reading: Reading, split: str) -> Rows:
     if location.id is None:
         path = reading.path(split)
         yield from _file_rows(path, str(path), reading)
@@ -41,28 +53,30 @@ def table_rows(location: Location, reading: Reading, split: str) -> Rows:
 
 
 def _file_rows(path: Path, shown: str, reading: Reading) -> Rows:
-    kind = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
+    kind = kind_of(path)
     if kind == ".parquet":
         yield from _parquet_rows(path, shown)
     elif kind == ".json" and _is_array(path):
         yield from _array_rows(path, shown, reading)
-    elif kind in (".jsonl", ".json", ".csv"):
+    elif kind in TABLES:
         yield from read_rows(path, reading.ledger, shown)
     else:
-        raise ValueError(f"source {reading.name}: {shown} is no .jsonl, .json, .csv or .parquet file")
+        raise ValueError(f"source {reading.name}: {shown} is no {', '.join(TABLES)} file")
 
 
 def _is_array(path: Path) -> bool:
-    if path.suffix == ".gz":
+    try:
+        with open_text(path) as stream:
+            return re.match(rb"(\xef\xbb\xbf)?\s*\[", stream.read(64)) is not None
+    except (OSError, EOFError):  # told by the reading
         return False
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        return stream.read(64).lstrip("\ufeff \n\r\t").startswith("[")
 
 
 def _array_rows(path: Path, shown: str, reading: Reading) -> Rows:
     try:
-        rows = json.loads(path.read_text("utf-8-sig"))
-    except ValueError as error:
+        with open_text(path) as stream:
+            rows = json.loads(stream.read().decode("utf-8-sig"))
+    except (ValueError, RecursionError, EOFError, zlib.error) as error:
         raise ValueError(
             f"{shown} is no JSON array ({error}); fetch it again, or write one object a line as .jsonl"
         ) from error
@@ -75,26 +89,31 @@ def _array_rows(path: Path, shown: str, reading: Reading) -> Rows:
 
 
 def _parquet_rows(path: Path, shown: str) -> Rows:
-    from datasets import load_dataset
+    """Yields the rows batch by batch: a file may be larger than the memory."""
+    import pyarrow
+    import pyarrow.parquet
 
-    # its cache of local files is keyed by time stamps, and would outlive the run
-    with TemporaryDirectory() as cache:
-        try:
-            table = load_dataset("parquet", data_files=str(path), split="train", cache_dir=cache)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{path} is no whole Parquet file ({error}); fetch or write it again") from error
-        for number, row in enumerate(_in_portions(table), 1):
-            yield f"{shown}:row {number}", row
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{shown}:row {number}", _without_nulls(row)
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise ValueError(f"{path} is no whole Parquet file ({error}); fetch or write it again") from error
 
 
 def _split_rows(opened: OpenedSource, config: str | None, split: str, reading: Reading) -> Rows:
     """Yields the rows of a split of a data set, as `datasets` reads a folder: by the data set's card and the
     names of its files.
     """
+    from datasets.exceptions import DatasetsError
+
     with TemporaryDirectory() as cache:
         try:
             table = _table(opened.folder, config, split, cache)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, DatasetsError) as error:
             reason = str(error).replace(str(opened.folder), opened.shown)
             part = f"{split} of the configuration {config}" if config else split
             raise ValueError(
@@ -109,20 +128,24 @@ def _table(folder: Path, config: str | None, split: str, cache: str) -> Any:
     """Returns a split of a folder. One that `save_to_disk` wrote has a folder for each split, or is the only
     split itself. Raises ValueError where it is none of the folder's.
     """
-    from datasets import load_dataset, load_from_disk
+    from datasets import Dataset, load_dataset, load_from_disk
 
-    if (folder / SAVED).is_file():
-        if split != "train":
-            raise ValueError("the folder was saved with one split, which is called train here")
-        return load_from_disk(str(folder))
-    if (folder / split / SAVED).is_file():
-        return load_from_disk(str(folder / split))
+    if (folder / SAVED).is_file() and split != "train":
+        raise ValueError("the folder was saved with one split, which is called train here")
+    for place in (folder, folder / split):
+        if (place / SAVED).is_file():
+            return load_from_disk(str(place)) if _has_rows(place) else Dataset.from_dict({})
     return load_dataset(str(folder), config, split=split, cache_dir=cache)
 
 
+def _has_rows(folder: Path) -> bool:
+    """Returns whether a saved split has files: `datasets` cannot load one without."""
+    return bool(json.loads((folder / SAVED).read_text("utf-8")).get("_data_files"))
+
+
 def _in_portions(table: Any) -> Iterator[dict[str, Any]]:
-    """Yields the rows of an Arrow table, converted in batches: one by one takes five times as long."""
-    for columns in table.iter(batch_size=1000):
+    """Yields the rows of a table of `datasets`."""
+    for columns in table.iter(batch_size=BATCH):
         names, values = columns.keys(), columns.values()
         yield from (
             dict(zip(names, map(_without_nulls, row), strict=True)) for row in zip(*values, strict=True)

@@ -111,7 +111,10 @@ def _question(row: Mapping[str, Any], where: str, role: Role, source: MessagesSo
     columns = source.columns
     answer = text(row, columns.completion)
     key = "" if columns.key is None else text(row, columns.key)
-    return Problem(text(row, columns.prompt), answer, role, name, answer, key=key, where=where)
+    prompt, given = text(row, columns.prompt), cell(row, columns.input) if columns.input else None
+    if given is not None and (added := text(row, str(columns.input), empty=True)).strip():
+        prompt = f"{prompt}\n\n{added}"
+    return Problem(prompt, answer, role, name, answer, key=key, where=where)
 
 
 def _text(row: Mapping[str, Any], where: str, role: Role, source: MessagesSource, name: str) -> Problem:

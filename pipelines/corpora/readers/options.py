@@ -121,6 +121,9 @@ class MessageColumns(Settings):
         "messages", description="a complete conversation: a list of {role, content} or {from, value}"
     )
     prompt: str = Field("prompt", description="with `completion`: text, or a list of turns")
+    input: str | None = Field(
+        None, description="a text that follows `prompt` after an empty line, as Alpaca's `input`"
+    )
     completion: str = Field(
         "completion", description="text, or a list of turns, of which those of the assistant are learnt"
     )
