@@ -4,7 +4,6 @@ hand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +11,26 @@ from typing import Any
 
 import yaml
 
+from flows.export.licences import Licences
 from flows.provenance.evaluations import Evaluation
 from flows.provenance.lineage import run_settings
 from pipelines.models.tokenizer import Tokens
 from pipelines.sources.manifest import digest
 
-LICENCE_FILES = re.compile(r"(LICEN[CS]E|COPYING)(\..*)?", re.I)
-FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.S)
-NOT_STATED = "not stated beside the data"
 SHOWN = ("method", "start", "data", "judge", "loss", "steps", "epochs", "iterations")  # of a run's settings
 
 
 @dataclass(frozen=True)
 class CardFacts:
     """What a card is made of. `ancestry`: `flows.provenance.lineage`'s object, empty where nothing is
-    recorded; `evaluations` of these very weights; `licence`: of the model, as its owner says it.
+    recorded; `evaluations` of these very weights; `licence`: of the model, as its owner says it;
+    `licences`: of what it was made from.
     """
 
     name: str
     folder: Path
     tokens: Tokens
-    root: Path | None
+    licences: Licences
     ancestry: Mapping[str, Any]
     evaluations: Sequence[Evaluation]
     licence: str | None
@@ -76,7 +74,8 @@ def _origin(facts: CardFacts) -> Iterator[str]:
         said = "; ".join(f"{key} {value}" for key, value in _settings(node).items())
         yield f"| `{node['stage']}` | {_cell(said)} |"
     base = _pretrained(facts.training[0])
-    yield f"\nBase model: {f'`{base}`' if base else 'none, trained from random weights'}.\n"
+    licence = f", licence: {facts.licences.of_source(base)}" if base else ""
+    yield f"\nBase model: {f'`{base}`' if base else 'none, trained from random weights'}{licence}.\n"
 
 
 def _settings(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,41 +115,8 @@ def _data(facts: CardFacts) -> Iterator[str]:
     for (stage, folder), rows in readers.items():
         names = ", ".join(f"`{row['path']}`" for row in rows[:4])
         more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
-        yield f"| `{stage}` | {_cell(names + more)} | {_cell(licence_of(facts.root, folder))} |"
+        yield f"| `{stage}` | {_cell(names + more)} | {_cell(facts.licences.of_source(folder))} |"
     yield ""
-
-
-def licence_of(root: Path | None, folder: str) -> str:
-    """Returns what the files beside raw data say of its licence: the `license` of a data card's head
-    (README.md), else the first line of a LICENSE file; in the folder or one above it, below the project's
-    own.
-    """
-    place = Path(folder)
-    if root is not None and not place.is_absolute():
-        place = root / place
-    for candidate in [place, *place.parents][:3]:
-        if candidate == root or not candidate.is_dir() or candidate == candidate.parent:
-            break
-        if stated := _stated(candidate):
-            return stated
-    return NOT_STATED
-
-
-def _stated(folder: Path) -> str | None:
-    readme = folder / "README.md"
-    if readme.is_file() and (match := FRONT_MATTER.match(readme.read_text("utf-8", "replace"))):
-        try:
-            head = yaml.safe_load(match[1])
-        except yaml.YAMLError:
-            head = None
-        named = head.get("license") if isinstance(head, Mapping) else None
-        if named:
-            return ", ".join(map(str, named)) if isinstance(named, list) else str(named)
-    for path in sorted(folder.iterdir()):
-        if LICENCE_FILES.fullmatch(path.name) and path.is_file():
-            lines = (line.strip() for line in path.read_text("utf-8", "replace").splitlines())
-            return f"{path.name}: {next(filter(None, lines), '')[:80]}"
-    return None
 
 
 def _figures(facts: CardFacts) -> Iterator[str]:
@@ -196,6 +162,7 @@ def _verification(facts: CardFacts) -> Iterator[str]:
         (node["git"] for node in reversed(facts.nodes) if node["git"].get("commit")), {}
     )
     place = f", at commit `{git['commit']}`" if git.get("commit") else ""
+    place += " and changes that it does not hold" if place and git.get("dirty") else ""
     yield (
         "`lineage.json` has the digests of every input, setting, module and package. In a clone of the "
         f"project that trained it{place}: `whetstone audit FOLDER` compares every byte, "

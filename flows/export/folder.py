@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.export.card import CardFacts, card
+from flows.export.licences import Licences
 from flows.local_model import model_folder
 from flows.provenance.evaluations import Evaluation, evaluations_of
 from pipelines.models.tokenizer import Tokens
@@ -68,7 +69,8 @@ def exportable(model: str, root: Path | None, licence: str | None, unverified: b
     if not (folder / "tokens.json").is_file():
         raise NotExported(f"{folder} holds no tokens.json: it is no model that this project trained")
     name = folder.parent.name if folder.name == "model" else folder.name
-    facts = CardFacts(name, folder, Tokens.load(folder), root, ancestry, evaluations, licence)
+    tokens, licences = Tokens.load(folder), Licences.of(root)
+    facts = CardFacts(name, folder, tokens, licences, ancestry, evaluations, licence)
     return Exportable(facts, record)
 
 

@@ -6,6 +6,7 @@ Read from the raw file, so that it is said even when something else is wrong too
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from flows.graph.families import at, families
 from flows.graph.references import Graph, Problem
 from tasks.checks import nearest
 
+LICENCES = "licences"
+
 
 def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Problem]:
     """Yields every contradiction of the file. `root` is the project whose dvc.yaml counts; None: this one."""
     yield from Graph(raw, root).problems()
     yield from _presets(raw, root)
+    yield from _licences(raw)
 
 
 def mapping(raw: Any, *path: str) -> dict[str, Any]:
@@ -36,6 +40,24 @@ def names(raw: Any, *path: str) -> list[str]:
 def preset_names(raw: Any, sections: Iterable[tuple[str, ...]]) -> list[str]:
     """Returns the presets that some sections hold, each once."""
     return list(dict.fromkeys(name for section in sections for name in names(raw, *section)))
+
+
+def _licences(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Yields a problem for every licence of something that nothing else in the file names."""
+    named = set(_texts({key: value for key, value in raw.items() if key != LICENCES}))
+    for name in mapping(raw, LICENCES):
+        if name not in named:
+            close = difflib.get_close_matches(name, sorted(named), n=1)
+            hint = f"nearest: {close[0]}" if close else "write it as `raw` or `pretrained` does"
+            yield f"{LICENCES}.{name}", f"nothing else in this file is called so; {hint}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
 
 
 def _presets(raw: dict[str, Any], root: Path | None) -> Iterator[Problem]:

@@ -45,6 +45,13 @@ class Params(Settings):
 
     identity: Identity
     execution: ExecutionParams
+    licences: dict[str, str] = Field(
+        {},
+        description=(
+            "licences of raw data and base models, by the folder or id that this file names them with; "
+            "for the cards of exported models, and part of no result"
+        ),
+    )
     presets: ClassVar[Collection[tuple[str, ...]]] = ()
     # sections of the user's own stages, which no record describes
     _own: dict[str, Any] = PrivateAttr({})

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,9 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
-from flows.export.card import NOT_STATED, CardFacts, card, licence_of
+from flows.export.card import CardFacts, card
+from flows.export.licences import NOT_STATED, Licences
+from flows.graph.params_file import PARAMS, read_yaml
 from flows.provenance.evaluations import Evaluation
 from pipelines.inference.checkpoint import load
 from pipelines.models import policy
@@ -25,6 +28,8 @@ from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.settings import ROOT
+from tests.flows.toy import Project
 from tests.inference.made import chatty, plain
 from tests.sources import made
 from tests.tiny import CPU
@@ -102,13 +107,13 @@ def facts(models: Path, **changes: Any) -> CardFacts:
     nodes = [
         {"stage": "base@llm", "outs": {"models/llm/model": "1"}, "seed": 0, "git": {"commit": None},
          "params": {"base.runs.llm": {"pretrained": {"hub": "owner/base"}, "data": "none"}}},
-        {"stage": "rl@grpo", "outs": {"models/grpo/model": "2"}, "seed": 3, "git": {"commit": "abc"},
+        {"stage": "rl@grpo", "outs": {"models/grpo/model": "2"}, "seed": 3, "git": {"commit": "abc", "dirty": True},
          "params": {"rl.runs.grpo": {"method": "grpo", "start": "llm", "optimiser": {"learning_rate": 1e-6}}}},
     ]  # fmt: skip
     raw = [{"path": "raw/shop/train.jsonl", "read_by": "corpus@shop"}]
     value: dict[str, Any] = {
         "name": "grpo", "folder": models / "solver/model", "tokens": Tokens.load(models / "solver/model"),
-        "root": models, "ancestry": {"nodes": nodes, "raw": raw, "problems": []}, "licence": None,
+        "licences": Licences(models, {"owner/base": "mit"}), "ancestry": {"nodes": nodes, "raw": raw, "problems": []}, "licence": None,
         "evaluations": [Evaluation("grpo", "shop", {"heldout": {"greedy": figures}})],
     }  # fmt: skip
     return CardFacts(**{**value, **changes})
@@ -121,7 +126,8 @@ def test_a_card_says_where_a_model_came_from_and_what_it_measured(models: Path) 
     assert "| `rl@grpo` | method grpo; start llm; learning rate 1e-06; seed 3 |" in text
     assert "| `grpo` | `shop` | greedy | 30 of 40 | 0.750 | 0.598 to 0.858 |" in text
     assert f"| `corpus@shop` | `raw/shop/train.jsonl` | {NOT_STATED} |" in text
-    assert "at commit `abc`" in text
+    assert "at commit `abc` and changes that it does not hold" in text
+    assert "Base model: `owner/base`, licence: mit." in text
     assert "<|user|>{question}<|assistant|>" in text
     assert "does not verify" not in text
 
@@ -141,10 +147,27 @@ def test_licences_are_what_lies_beside_the_data(tmp_path: Path) -> None:
     (tmp_path / "raw/card/README.md").write_text("---\nlicense: cc-by-4.0\n---\nText\n")
     (tmp_path / "raw/file/LICENCE.txt").write_text("\n  MIT License\n\nmore")
     (tmp_path / "raw/bad/README.md").write_text("---\nlicense: [\n---\n")
-    assert licence_of(tmp_path, "raw/card") == licence_of(tmp_path, "raw/card/deep") == "cc-by-4.0"
-    assert licence_of(tmp_path, "raw/file") == "LICENCE.txt: MIT License"
-    assert licence_of(tmp_path, "raw/bad") == licence_of(tmp_path, "raw/none/deep") == NOT_STATED
-    assert licence_of(tmp_path, "raw/no/such") == NOT_STATED
+    (tmp_path / "params.yaml").write_text("licences: {raw/none: cc0-1.0, owner/base: mit}\n")
+    shutil.copy(ROOT / "public.yaml", tmp_path / "public.yaml")
+    licence_of = Licences.of(tmp_path).of_source
+    assert licence_of("raw/card") == licence_of("raw/card/deep") == "cc-by-4.0"
+    assert licence_of("raw/file") == "LICENCE.txt: MIT License"
+    assert licence_of("raw/bad") == licence_of("raw/no/such") == NOT_STATED
+    assert licence_of("raw/none/deep") == "cc0-1.0"
+    assert licence_of("owner/base@0123456789ab") == "mit"
+    assert licence_of("public/gsm8k") == "MIT"
+
+
+def test_a_licence_in_params_is_of_something_there_and_makes_nothing_stale(graph: Project) -> None:
+    raw = read_yaml(graph.folder / PARAMS)["corpus"]["exam"]["raw"]
+    graph.set("licences", {raw: "cc0-1.0"})
+    done = graph.call("plan", "rl@grpo", "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert {row["action"] for row in json.loads(done.stdout)["stages"]} == {"keep"}
+    graph.set("licences", {f"{raw}l": "cc0-1.0"})
+    done = graph.call("plan")
+    assert done.returncode == 2
+    assert f"licences.{raw}l: nothing else in this file is called so; nearest: {raw}" in done.stderr
 
 
 def converter(folder: Path, damaged: bool) -> Path:
