@@ -74,8 +74,15 @@ def _origin(facts: CardFacts) -> Iterator[str]:
         said = "; ".join(f"{key} {value}" for key, value in _settings(node).items())
         yield f"| `{node['stage']}` | {_cell(said)} |"
     base = _pretrained(facts.training[0])
-    licence = f", licence: {facts.licences.of_source(base)}" if base else ""
+    licence = f", licence: {_base_licence(facts, base)}" if base else ""
     yield f"\nBase model: {f'`{base}`' if base else 'none, trained from random weights'}{licence}.\n"
+
+
+def _base_licence(facts: CardFacts, base: str) -> str:
+    """Returns the licence of the base model: its own setting says that of a package's file."""
+    named = run_settings(facts.training[0]).get("pretrained")
+    own = named.get("licence") if isinstance(named, Mapping) else None
+    return str(own) if own else facts.licences.of_source(base)
 
 
 def _settings(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -128,6 +128,10 @@ def test_a_card_says_where_a_model_came_from_and_what_it_measured(models: Path) 
     assert f"| `corpus@shop` | `raw/shop/train.jsonl` | {NOT_STATED} |" in text
     assert "at commit `abc` and changes that it does not hold" in text
     assert "Base model: `owner/base`, licence: mit." in text
+    base, *others = facts(models).ancestry["nodes"]
+    package = {"base.runs.llm": {"pretrained": {"package": "words", "licence": "bsd-3-clause"}}}
+    ancestry = {"nodes": [{**base, "params": package}, *others]}
+    assert "Base model: `words`, licence: bsd-3-clause." in card(facts(models, ancestry=ancestry))
     assert "<|user|>{question}<|assistant|>" in text
     assert "does not verify" not in text
 
