@@ -44,6 +44,7 @@ def examine(root: Path) -> Iterator[Finding]:
         return
     used = without_spare_presets(raw, root)
     yield from _device(params.execution)
+    yield from _notify(params.execution.notify)
     yield from _models(root, params)
     yield from _endpoints(used)
     yield from _memory(root, raw, params)
@@ -90,7 +91,11 @@ def _device(execution: Any) -> Iterator[Finding]:
             f"execution.processes is {execution.processes}, GPUs here: {gpu_count}",
             "one GPU for each process",
         )
-    for required, package in ((execution.sampler == "vllm", "vllm"), (execution.liger, "liger_kernel")):
+    for required, package in (
+        (execution.sampler == "vllm", "vllm"),
+        (execution.liger, "liger_kernel"),
+        *((True, tracker) for tracker in execution.trackers),
+    ):
         if required:
             installed = importlib.util.find_spec(package) is not None
             yield Finding(
@@ -99,6 +104,14 @@ def _device(execution: Any) -> Iterator[Finding]:
                 "installed" if installed else "not installed",
                 f"install {package}, or choose another setting",
             )
+
+
+def _notify(notify: Any) -> Iterator[Finding]:
+    variable = notify.url_variable
+    if variable:
+        known = variable in os.environ
+        said = "" if known else f"the variable {variable} is not set"
+        yield Finding("notify", known, said, f"export {variable}=…", needed=False)
 
 
 def _models(root: Path, params: Any) -> Iterator[Finding]:

@@ -5,10 +5,51 @@ do not change results.
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from pipelines.settings import Settings
+
+
+def is_address(url: str) -> bool:
+    """Returns whether a text is an http or https address that can be asked."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+class NotifyParams(Settings):
+    """Whom the end of a run is told: a command, an address, or both."""
+
+    command: str | None = Field(
+        None,
+        min_length=1,
+        description="shell command; the run's record comes on standard input, as JSON",
+    )
+    url: str | None = Field(None, description="http or https address that gets the record in a POST")
+    url_variable: str | None = Field(
+        None,
+        min_length=1,
+        description=(
+            "environment variable that holds the address, where it is secret (a webhook's path): it then "
+            "stands in no file"
+        ),
+    )
+    timeout_s: float = Field(10, gt=0, le=300, description="limit for each of them, seconds")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.url is not None:
+            if self.url_variable:
+                raise ValueError("url and url_variable exclude each other")
+            if not is_address(self.url):
+                raise ValueError("url is no http or https address")
+            if "@" in urlsplit(self.url).netloc:
+                raise ValueError("url holds credentials; name an environment variable in url_variable")
+        return self
 
 
 class ExecutionParams(Settings):
@@ -93,6 +134,14 @@ class ExecutionParams(Settings):
     retries: int = Field(
         0, ge=0, description="how often a failed stage is tried again; meta.retries of a stage wins"
     )
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        (),
+        description=(
+            "what gets the curves beside MLflow, each where its package is installed; wandb stays on this "
+            "machine while offline is true, and WANDB_MODE says otherwise"
+        ),
+    )
+    notify: NotifyParams = NotifyParams()
     trust_remote_code: bool = Field(False, description="let Hugging Face repositories run their own code")
 
     @property

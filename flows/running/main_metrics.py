@@ -6,6 +6,7 @@ All figures of a stage stand in its metrics file, in its own MLflow run and in t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def main_metrics(root: Path, rows: Iterable[PlanRow]) -> dict[str, float]:
         metrics |= {
             f"{name}/{key}": float(value)
             for key, value in select(figures)
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         }
     return metrics
 

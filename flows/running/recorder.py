@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -126,11 +126,7 @@ class Recorder:
         def job() -> None:
             live = self._live.pop(name, None)
             run = live.run if live else None
-            metrics: dict[str, Any] = {}
-            for path in outs:
-                if path.startswith("metrics/") and path.endswith(".json"):
-                    metrics |= _read(self.root / path)
-            self.tracking.end(run, status, tags, metrics)
+            self.tracking.end(run, status, tags, stage_metrics(self.root, outs))
             for path, digest in outs.items():
                 if path.startswith("models/") and path.endswith("/model"):
                     facts = (
@@ -150,6 +146,15 @@ class Recorder:
         self._put(lambda: self.tracking.end(self._parent, status, tags))
         self._queue.put(None)
         self._thread.join(patience)
+
+
+def stage_metrics(root: Path, outs: Iterable[str]) -> dict[str, Any]:
+    """Returns the figures of a stage's metrics files among its outputs."""
+    metrics: dict[str, Any] = {}
+    for path in outs:
+        if path.startswith("metrics/") and path.endswith(".json"):
+            metrics |= _read(root / path)
+    return metrics
 
 
 def _read(path: Path) -> dict[str, Any]:

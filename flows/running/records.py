@@ -5,19 +5,24 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flows.graph.plan import Plan
 from flows.running import flow_artifacts
+from flows.running.curve_followers import CurveFollower
 from flows.running.live import Display
 from flows.running.main_metrics import main_metrics
-from flows.running.recorder import Recorder
+from flows.running.notification import Notification
+from flows.running.recorder import Recorder, stage_metrics
 from flows.running.run_records import DONE, FAILED, STOPPED, RunRecord
 from tasks.stage import Spec
+from tasks.trackers import Home
 from tasks.tracking_records import masked
 
+PATIENCE_S = 10.0
 MLFLOW = {DONE: "FINISHED", FAILED: "FAILED", STOPPED: "KILLED"}
 
 
@@ -37,6 +42,11 @@ class Records:
         self.record = RunRecord.begin(root, run, list(targets), flow_artifacts.own_settings(root))
         self._outs: dict[str, str] = {}  # of the stages that this run brought up to date
         self._write()
+        execution = plan.params.execution
+        self._notification = Notification(root, run, execution.notify, display.say)
+        self._notification.tell(self.record)
+        home = Home(root, run, execution.offline)
+        self._followers = [CurveFollower(kind, home, display.say) for kind in execution.trackers]
         tags = {f"git.{name}": value for name, value in git.items()}
         tags |= {"recipe": self.record.recipe, "own": "; ".join(self.record.own)}
         self._mlflow = Recorder(
@@ -52,13 +62,22 @@ class Records:
 
     def stage_started(self, spec: Spec, pid: int, why: tuple[str, ...]) -> None:
         self._mlflow.stage_started(spec, pid, why)
+        for follower in self._followers:
+            follower.stage_started(spec)
 
     def stage_command_ended(self, name: str) -> None:
         """Log the rest of the curve, while the work directory still exists."""
+        read = [follower.stage_command_ended(name) for follower in self._followers]
         self._mlflow.stage_command_ended(name)
+        # a tracker that is out of reach must not hold the stage longer
+        end = time.monotonic() + PATIENCE_S
+        for event in read:
+            event.wait(max(0.0, end - time.monotonic()))
 
     def stage_ended(self, name: str, status: str, tags: dict[str, Any], outs: dict[str, str]) -> None:
         self._outs |= outs
+        for follower in self._followers:
+            follower.stage_ended(name, status == "FINISHED", stage_metrics(self.root, outs))
         self._mlflow.stage_ended(name, status, tags, outs)
 
     def close(self, outcome: str, stages: Mapping[str, Mapping[str, Any]], error: str | None = None) -> None:
@@ -75,9 +94,17 @@ class Records:
             report=str(report["report"] / "index.html") if report else None,
         )
         self._write()
+        self._notification.tell(self.record)
         self._mlflow.flow_made(self.record.metrics, self._artifacts(report))
         note = flow_artifacts.described(self.record.recipe, self.record.own, stages)
         self._mlflow.close(MLFLOW[outcome], {"outcome": outcome, "mlflow.note.content": note})
+        for follower in self._followers:
+            follower.close()
+        self._notification.wait()
+
+    def stages_so_far(self, stages: Mapping[str, Mapping[str, Any]]) -> None:
+        """Tell how the stages stand, for what is sent where the runner is killed."""
+        self._notification.tell(self.record.with_stages(stages))
 
     def _artifacts(self, report: Mapping[str, Path]) -> dict[str, str | Path]:
         return {

@@ -84,6 +84,9 @@ class RunRecord:
             str(root / STATE / "logs" / name),
         )
 
+    def with_stages(self, stages: Mapping[str, Mapping[str, Any]]) -> RunRecord:
+        return replace(self, stages=stages)
+
     def ended(self, outcome: str, **facts: Any) -> RunRecord:
         """Returns the record of the same run that ends now."""
         return replace(self, outcome=outcome, seconds=round(time.time() - self.started, 1), **facts)

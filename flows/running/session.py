@@ -243,6 +243,7 @@ class Session:
             self.display.say(f"{MARK}{name}: {warning}")
         if records and result.action in ("run", "recover", "restore"):
             records.stage_ended(name, "FINISHED", {"action": result.action}, result.outs)
+            records.stages_so_far(self._stages(self.outcome.how))
         return result
 
     @contextlib.contextmanager
@@ -282,6 +283,7 @@ class Session:
         if self._records:
             tags = {"error": str(error)[:4000], "drifted": isinstance(error, executor.StageDrifted)}
             self._records.stage_ended(name, "KILLED" if stopped else "FAILED", tags, {})
+            self._records.stages_so_far(self._stages(self.outcome.how))
 
     def skipped(self, name: str) -> None:
         """Note a stage that was not tried because one that it depends on did not end well."""
@@ -302,7 +304,9 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
             if self._records:
-                self._records.close(self._ended(error), self._stages(), None if error is None else str(error))
+                self._records.close(
+                    self._ended(error), self._stages(self.todo), None if error is None else str(error)
+                )
                 self._keep()
             self.display.close()
             heal.release(self.root)
@@ -316,8 +320,8 @@ class Session:
             return STOPPED
         return FAILED if self.outcome.failed or set(self.todo) - set(self.outcome.how) else DONE
 
-    def _stages(self) -> dict[str, dict[str, Any]]:
-        """Returns how the stale stages ended, as the run's record has it."""
+    def _stages(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Returns how stages ended, as the run's record has it."""
         outcome = self.outcome
         return {
             name: {
@@ -325,7 +329,7 @@ class Session:
                 **({"seconds": round(outcome.seconds[name], 1)} if name in outcome.seconds else {}),
                 **({"error": masked(outcome.why[name])} if name in outcome.why else {}),
             }
-            for name in self.todo
+            for name in list(names)
         }
 
     def _keep(self) -> None:
