@@ -38,7 +38,7 @@ def plan(
     from flows.edits import edited
     from flows.graph.plan import make
 
-    folder, wanted = _project(root), list(targets)
+    folder, wanted = _project(root), [targets] if isinstance(targets, str) else list(targets)
     with chdir(folder):
         changed = edited(folder, _written(settings), wanted)
         return make(folder, wanted, force, text=changed[0] if changed else None)
@@ -64,7 +64,7 @@ def run(
     from flows.running.live import Silent
     from flows.running.run import run as start
 
-    folder, wanted = _project(root), list(targets)
+    folder, wanted = _project(root), [targets] if isinstance(targets, str) else list(targets)
     with chdir(folder):
         if changed := edited(folder, _written(settings), wanted):
             write(folder, changed[0], wanted)

@@ -76,6 +76,8 @@ class Checkpoint:
         """Returns `samples` replies to each prompt, a question or a conversation. Raises ValueError for a
         prompt that the model's tokenizer or template cannot write, or that leaves no room.
         """
+        if isinstance(prompts, str):  # a sequence of letters, for Python
+            raise ValueError(f"prompts must be a list: generate([{prompts[:40]!r}], …)")
         return self.generate_ids([encode(prompt, self.tokens) for prompt in prompts], sampling, seed, samples)
 
     def generate_ids(

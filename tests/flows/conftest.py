@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flows.graph.params_file import PARAMS, read_yaml
+from flows.graph.presets import with_presets
 from tests.flows import forks, toy
 from tests.flows.accident import run_once, scene  # noqa: F401
 
@@ -46,3 +50,9 @@ def project(finished: Path, tmp_path: Path) -> toy.Project:
 def graph(finished: Path, tmp_path: Path, python: str) -> toy.Project:
     """The same, with processes that start fast (see `forks`): for all that needs no true process tree."""
     return toy.Project(_copy(finished, tmp_path), python)
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    """The values of this project's params.yaml with its presets, for a test to change."""
+    return copy.deepcopy(with_presets(read_yaml(toy.ROOT / PARAMS), toy.ROOT))

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from flows.graph import recipes
 from flows.graph.params import check, load
 from flows.graph.params_file import (
     PARAMS,
     ParamsError,
-    load_with_comments,
     read_yaml,
-    save_with_comments,
-    set_value,
 )
-from flows.graph.presets import with_presets
 from pipelines.settings import laid_over
-from pipelines.training.policy_params import PolicyParams
-from tasks.preferences_params import PreferenceSet
-from tests.flows.toy import ROOT, Project
+from tests.flows.params_checked import problems
+from tests.flows.toy import ROOT
 
 ON = {"start": "sft", "data": "exam", "judge": "none"}
-
-
-@pytest.fixture
-def raw() -> dict[str, Any]:
-    return copy.deepcopy(with_presets(read_yaml(ROOT / PARAMS), ROOT))
-
-
-def problems(raw: dict[str, Any]) -> list[str]:
-    with pytest.raises(ParamsError) as caught:
-        check(raw)
-    return caught.value.problems
 
 
 def test_the_embedded_default_is_valid_and_typed(raw: dict[str, Any]):
@@ -266,101 +247,6 @@ def test_a_run_cannot_take_a_stages_folder(raw: dict[str, Any]):
     )
 
 
-def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
-    raw["dpo"]["runs"]["ipo"] = {
-        "start": "sft",
-        "data": "exam_pairs",
-        "loss": {"kind": "ipo", "beta": 0.5},
-        "epochs": 1,
-    }
-    raw["rl"]["common"]["zero_signal"] = "count"
-    params = check(raw)
-    own = params.section("dpo.runs.ipo")
-    assert (own.loss.kind, own.epochs, own.batch_size) == ("ipo", 1, 64)
-    assert params.section("dpo.runs.dpo").loss.beta == 0.1
-    assert params.section("preferences.round_2").source.reward.model == "reward_model"
-    run = params.section("rl.runs.ppo_rm")
-    preset = raw["rl"]["presets"]["ppo_reward_model"]
-    assert (run.zero_signal, run.prompts, run.reward.kind, run.reward.model) == (
-        "count",
-        preset["prompts"],
-        "reward_model",
-        "reward_model",
-    )
-
-
-@pytest.mark.parametrize(
-    ("path", "key", "said"),
-    [
-        (("dpo", "common"), "epoch", "dpo.common.epoch: unknown, did you mean epochs?"),
-        (
-            ("dpo", "common", "optimiser"),
-            "learning_rat",
-            "dpo.common.optimiser.learning_rat: unknown, did you mean learning_rate?",
-        ),
-        (
-            ("dpo", "runs", "dpo_safe"),
-            "batch_siz",
-            "dpo.runs.dpo_safe.batch_siz: unknown, did you mean batch_size?",
-        ),
-        (
-            ("preferences", "round_2", "source"),
-            "promts",
-            "preferences.round_2.source.promts: unknown, did you mean prompts?",
-        ),
-        (
-            ("rl", "methods", "ppo_reward_model", "critic"),
-            "clipp",
-            "rl.methods.ppo_reward_model.critic.clipp: unknown, did you mean clip?",
-        ),
-        (
-            ("preferences", "exam_safety", "filters"),
-            "dual_unsaf",
-            "preferences.exam_safety.filters.dual_unsaf: unknown, did you mean dual_unsafe?",
-        ),
-        (("assess", "graders"), "chekcer", "assess.graders.chekcer: unknown, did you mean checker?"),
-    ],
-)
-def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
-    raw: dict[str, Any], path: tuple[str, ...], key: str, said: str
-):
-    target = raw
-    for part in path:
-        target = target[part]
-    target[key] = 1
-    assert problems(raw) == [f"params.yaml: {said}"]
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "said"),
-    [
-        ("sft.common.stepps", 3, "unknown, did you mean steps?"),
-        ("sft.common.optimiser.learning_rat", 1e-3, "unknown, did you mean learning_rate?"),
-        ("sft.common.batch_size", "many", "Input should be a valid integer"),
-        ("verifier.common.max_token", 5, "unknown, did you mean max_tokens?"),
-        ("base.common.architecture.contxt", 5, "unknown, did you mean context?"),
-        ("evaluate.common.problem", 5, "unknown, did you mean problems?"),
-        ("rl.common.iteration", 3, "unknown, did you mean iterations?"),
-    ],
-)
-def test_what_runs_share_is_checked_where_there_is_no_run(
-    tmp_path: Path, path: str, value: object, said: str
-):
-    (tmp_path / "recipes").mkdir()
-    for name in (PARAMS, "presets.yaml", "dvc.yaml"):
-        (tmp_path / name).write_text((ROOT / name).read_text())
-    (tmp_path / "recipes/empty.yaml").write_text("report: {samples: 1}\n")
-    recipes.use(tmp_path, "empty")
-    document = load_with_comments(tmp_path / PARAMS)
-    assert not any(document[section]["runs"] for section in ("sft", "verifier", "base", "evaluate", "rl"))
-    set_value(document, path, str(value))
-    save_with_comments(tmp_path / PARAMS, document)
-    with pytest.raises(ParamsError) as caught:
-        load(tmp_path)
-    (line,) = caught.value.problems
-    assert line.startswith(f"params.yaml: {path}: {said}")
-
-
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -449,25 +335,6 @@ def test_a_run_cannot_need_itself(raw: dict[str, Any]):
     assert {"preferences@exam_safety", "dpo@dpo", "dpo@dpo_safe"} <= set(found.replace(",", " ").split())
 
 
-def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
-    path = tmp_path / PARAMS
-    path.write_text((ROOT / PARAMS).read_text())
-    (tmp_path / "presets.yaml").write_text((ROOT / "presets.yaml").read_text())
-    document = load_with_comments(path)
-    set_value(document, "rl.runs.ppo_rm.kl.coef", "0.2")
-    set_value(document, "preferences.round_2.source.pairing.gap", "0.5")
-    save_with_comments(path, document)
-    params = load(tmp_path)
-    assert (params.section("rl.runs.ppo_rm").kl.coef, params.section("rl.runs.ppo_rm").kl.use) == (
-        0.2,
-        "reward",
-    )
-    assert (
-        params.section("preferences.round_2").source.pairing.gap,
-        params.section("preferences.round_1").source.pairing.gap,
-    ) == (0.5, 1e-6)
-
-
 def test_infinities_are_no_rates(raw: dict[str, Any]):
     raw["sft"]["common"]["optimiser"]["learning_rate"] = float("nan")
     assert "sft.common.optimiser.learning_rate" in problems(raw)[0]
@@ -495,166 +362,6 @@ def test_a_number_is_what_dvc_reads(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("layer", "rate"),
-    [("presets", 1e-2), ("common", 2e-2), ("methods", 3e-2), ("runs", 4e-2)],
-)
-def test_the_more_specific_of_what_is_written_holds_and_presets_lie_lowest(
-    raw: dict[str, Any], layer: str, rate: float
-):
-    layers = ("presets", "common", "methods", "runs")
-    for place, name in enumerate(layers[: layers.index(layer) + 1]):
-        holder = raw["rl"]["common"] if name == "common" else raw["rl"][name].setdefault("grpo", {})
-        holder["optimiser"] = {"learning_rate": (place + 1) * 1e-2}
-    if layer == "presets":
-        del raw["rl"]["common"]["optimiser"]
-    assert check(raw).section("rl.runs.grpo").optimiser.learning_rate == rate
-
-
-def test_what_a_set_says_of_itself_is_the_default_of_what_uses_it(raw: dict[str, Any]):
-    raw["corpus"]["exam"] |= {"reward": "math_answer", "max_response_tokens": 33, "near": {"threshold": 0.9}}
-    raw["rl"]["methods"]["ppo_reward_model"]["checker"] = raw["assess"]["graders"]["checker"] = "math_answer"
-    params = check(raw)
-    assert params.section("rl.runs.grpo").reward.kind == "math_answer"
-    assert params.section("evaluate.runs.grpo").reward.kind == "math_answer"
-    pairs = params.section("preferences.exam_pairs")
-    assert (pairs.max_prompt_tokens, pairs.max_answer_tokens, pairs.max_tokens) == (64, 33, 97)
-    assert pairs.near.threshold == 0.9
-    assert params.section("preferences.exam_pairs").validation_share == 0  # the corpus's own are sampled
-    raw["preferences"]["exam_pairs"] |= {"max_answer_tokens": 40, "validation_share": 0.1}
-    pairs = check(raw).section("preferences.exam_pairs")
-    assert (pairs.max_answer_tokens, pairs.max_tokens, pairs.validation_share) == (40, 104, 0.1)
-
-
-def test_a_response_may_be_as_long_as_its_set_allows(raw: dict[str, Any]):
-    """Where nothing is said: of what a run samples, of pairs, of an exploring policy, of assessed models."""
-    for holder in (raw["rl"]["common"], raw["evaluate"]["common"], raw["rl"]["methods"]["rloo_verifier"]):
-        del holder["sampling"]
-    for run in raw["evaluate"]["runs"].values():
-        run.pop("sampling", None)
-    raw["corpus"]["exam"]["max_response_tokens"], raw["corpus"]["rlvr"]["max_response_tokens"] = 33, 44
-    raw["corpus"]["rlvr"]["reward"] = "containment"
-    pairs = raw["preferences"]["exam_pairs"]["source"]
-    pairs["sampling"] = {"top_k": 0}
-    raw["judgements"]["explored"]["source"]["policy"] |= {"sampling": {"temperature": 0.9}}
-    del raw["judgements"]["explored"]["source"]["policy"]["reward"]
-    raw["assess"]["settings"]["sampling"] = {"temperature": 0.7}
-    raw["rl"]["methods"]["rloo_verifier"]["checker"] = "containment"
-    for name in ("rlvr_start", "rlvr_rule"):
-        raw["evaluate"]["runs"][name].pop("reward", None)
-    params = check(raw)
-
-    def length(section: str) -> int:
-        return int(params.section(section).sampling.max_new_tokens)
-
-    assert (length("rl.runs.grpo"), length("rl.runs.rlvr_rule")) == (33, 44)
-    assert (length("evaluate.runs.grpo"), length("evaluate.runs.rlvr_rule")) == (33, 44)
-    drawn = params.section("preferences.exam_pairs").source.sampling
-    assert (drawn.max_new_tokens, drawn.top_k) == (33, 0)
-    policy = params.section("judgements.explored").source.policy
-    assert (policy.sampling.max_new_tokens, policy.reward.kind) == (44, "containment")
-    assert length("assess.settings") == 33
-    raw["assess"]["models"]["rlvr_start"] = {
-        "reference": "rlvr_start",
-        "prompts": "rlvr",
-        "data": "exam_pairs",
-    }
-    raw["assess"]["graders"]["checker"] = None
-    assert check(raw).section("assess.settings").sampling.max_new_tokens == 44  # none is cut short
-    raw["rl"]["runs"]["grpo"]["sampling"] = {"max_new_tokens": 9}
-    assert check(raw).section("rl.runs.grpo").sampling.max_new_tokens == 9
-
-
-def test_what_a_set_leaves_out_is_its_records_default_for_those_that_use_it(raw: dict[str, Any]):
-    """Corpora and sets of pairs have different defaults: those of the corpus count."""
-    exam = raw["corpus"]["exam"]
-    for key in ("max_prompt_tokens", "max_response_tokens", "near", "decontaminate"):
-        del exam[key]
-    del raw["rl"]["common"]["sampling"], raw["evaluate"]["common"]["sampling"]
-    params = check(raw)
-    pairs, corpus = params.section("preferences.exam_pairs"), params.section("corpus.exam")
-    assert (corpus.max_response_tokens, PreferenceSet.model_fields["max_answer_tokens"].default) == (
-        1024,
-        512,
-    )
-    assert (pairs.max_prompt_tokens, pairs.max_answer_tokens) == (512, 1024)
-    assert (pairs.near, pairs.decontaminate) == (corpus.near, corpus.decontaminate)
-    assert pairs.decontaminate.ngram == 13
-    assert params.section("rl.runs.grpo").sampling.max_new_tokens == 1024
-    assert params.section("evaluate.runs.sft").sampling.max_new_tokens == 1024
-    raw["preferences"]["exam_pairs"]["near"] = None
-    raw["preferences"]["exam_pairs"]["decontaminate"] = {"near": False}
-    pairs = check(raw).section("preferences.exam_pairs")
-    assert (pairs.near, pairs.decontaminate.ngram, pairs.decontaminate.near) == (None, 13, False)
-
-
-def test_samples_are_judged_by_the_sets_own_checker(raw: dict[str, Any]):
-    raw["corpus"]["exam"]["reward"] = "math_answer"
-    raw["rl"]["methods"]["ppo_reward_model"]["checker"] = raw["assess"]["graders"]["checker"] = "math_answer"
-    raw["preferences"]["elsewhere"] = {
-        "origin": "raw/samples",
-        "data": "exam",
-        "source": {"kind": "sampled", "file": "a.jsonl"},
-    }
-    params = check(raw)
-    assert params.section("preferences.exam_pairs").source.reward.kind == "math_answer"
-    assert params.section("preferences.round_1").source.reward.kind == "reward_model"  # says its own
-    assert params.section("preferences.elsewhere").source.reward.kind == "final_answer"  # nothing is judged
-
-
-def test_options_of_the_choice_that_stands_below_need_no_kind(raw: dict[str, Any]):
-    raw["rl"]["common"]["objective"] = {"high": 0.3}
-    raw["rl"]["runs"] = {
-        "rloo": ON | {"method": "rloo", "objective": "clip", "credit": {"kl": "after"}},
-        "dapo": ON | {"method": "dapo"},
-    }
-    raw["assess"]["models"], raw["wins"], raw["rl"]["methods"] = {}, {}, {}
-    raw["evaluate"]["runs"] = {}
-    params = check(raw)
-    assert params.section("rl.runs.rloo").credit.kl == "after"  # of the preset's leave_one_out
-    objective = params.section("rl.runs.dapo").objective
-    assert (objective.kind, objective.low, objective.high) == ("clip", 0.2, 0.3)
-    assert PolicyParams.model_validate({"objective": {"high": 0.4}}).objective.high == 0.4
-
-
-def test_a_base_of_data_alone_is_made_from_scratch(raw: dict[str, Any]):
-    raw["base"] = {"runs": {name: {"data": run["data"]} for name, run in raw["base"]["runs"].items()}}
-    run = check(raw).section("base.runs.base")
-    assert (run.architecture.layers, run.tokenizer.vocab_size) == (3, 1024)
-    raw["base"]["runs"]["base"] = {"data": "none"}
-    assert any("base.runs.base: give either architecture and data" in line for line in problems(raw))
-
-
-def test_a_pretrained_folder_that_is_missing_is_told_by_the_plan(graph: Project):
-    overlay = ["base.common.architecture=null", "base.common.pretrained=assets/nobody"]
-    own = ["base.runs.base.tokenizer=null", "base.runs.base.data=none"]
-    own += ["base.runs.rlvr_base.tokenizer=null", "base.runs.rlvr_base.data=none"]
-    arguments = [word for setting in (*overlay, *own) for word in ("-S", setting)]
-    done = graph.call("plan", "base", *arguments, HF_HOME=str(graph.folder / "hf"))
-    said = " ".join(done.stdout.split())
-    assert (
-        "assets/nobody (revision main) is no folder here, and as a Hugging Face id it is not at hand" in said
-    )
-    assert "set execution.offline to false" in said
-
-
-def test_a_setting_of_one_alias_leaves_the_other(tmp_path: Path):
-    path = tmp_path / PARAMS
-    path.write_text("sft:\n  runs:\n    a: {optimiser: &o {learning_rate: 0.001}}\n    b: {optimiser: *o}\n")
-    document = load_with_comments(path)
-    set_value(document, "sft.runs.b.optimiser.learning_rate", "0.5")
-    save_with_comments(path, document)
-    runs = read_yaml(path)["sft"]["runs"]
-    assert [run["optimiser"]["learning_rate"] for run in runs.values()] == [0.001, 0.5]
-
-
-def test_a_mapping_over_a_text_that_is_no_choice_replaces_it():
-    assert laid_over({"pretrained": "a/b"}, {"pretrained": {"path": "c"}}) == {"pretrained": {"path": "c"}}
-    assert laid_over({"objective": "clip"}, {"objective": {"low": 1}}) == {
-        "objective": {"kind": "clip", "low": 1}
-    }
-
-
-@pytest.mark.parametrize(
     ("key", "hint"),
     [
         ("rl.runs.grpo.num_generations", "sampler.samples"),
@@ -670,65 +377,6 @@ def test_names_of_other_libraries_are_known(raw: dict[str, Any], key: str, hint:
         target = target[part]
     target[last] = 1
     assert any(f"{key}: unknown: here it is {hint}" in line for line in problems(raw))
-
-
-def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
-    path = tmp_path / PARAMS
-    path.write_text((ROOT / PARAMS).read_text())
-    before, comments = read_yaml(path), (ROOT / PARAMS).read_text().count("#")
-    document = load_with_comments(path)
-    set_value(document, "rl.common.optimiser.learning_rate", "1e-4")
-    set_value(document, "rl.methods.grpo.optimiser.betas", "[0.9, 0.99]")  # of this method alone
-    save_with_comments(path, document)
-    assert path.read_text().count("#") == comments
-    after = read_yaml(path)
-    assert after["rl"]["common"]["optimiser"].pop("learning_rate") == 1e-4
-    before["rl"]["common"]["optimiser"].pop("learning_rate")
-    assert after["rl"]["methods"].pop("grpo") == {"optimiser": {"betas": [0.9, 0.99]}}
-    assert after == before
-    assert list(after) == list(before)
-
-
-def test_plan_with_a_setting_says_what_it_would_mean_and_changes_nothing(graph: Project):
-    before = {name: (graph.folder / name).read_bytes() for name in (PARAMS, "code.lock.json", "dvc.lock")}
-    done = graph.call("plan", "-S", "sft.common.steps=999", "--json")
-    assert done.returncode == 0, done.stderr
-    assert "param sft.runs.sft.steps 1000 -> 999" in done.stdout
-    assert (
-        "code pipelines.objectives.plain is new"
-        in graph.call("plan", "-S", "rl.methods.grpo.objective=plain").stdout
-    )
-    assert {name: (graph.folder / name).read_bytes() for name in before} == before
-    assert graph.plan() == {}
-
-
-def test_run_with_a_setting_writes_it(graph: Project):
-    assert graph.call("run", "corpus", "-S", "sft.common.steps=999").returncode == 0
-    assert read_yaml(graph.folder / PARAMS)["sft"]["common"]["steps"] == 999
-    assert graph.reasons("sft@sft") == ["param sft.runs.sft.steps 1000 -> 999"]
-
-
-@pytest.mark.parametrize(
-    ("setting", "said"),
-    [("sft.common.stepps=9", "stepps: unknown, did you mean steps?"), ("sft.common.steps=many", "sft.common.steps"), ("sft.common.steps", "KEY=VALUE is expected"), ("sfft.steps=9", "there is no section sfft")],
-)  # fmt: skip
-def test_a_wrong_setting_changes_nothing_and_is_bad_usage(graph: Project, setting: str, said: str):
-    before = (graph.folder / PARAMS).read_text()
-    done = graph.call("plan", "-S", setting)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert (graph.folder / PARAMS).read_text() == before
-
-
-def test_run_and_plan_refuse_a_wrong_file_before_anything_is_computed(graph: Project):
-    graph.set("rl.methods.grpo.iteratons", 3)
-    graph.set("execution.jobs", 0)
-    for command in ("plan", "run"):
-        done = graph.call(command)
-        assert done.returncode == 2
-        assert "params.yaml: rl.methods.grpo.iteratons: unknown, did you mean iterations?" in done.stderr
-        assert "params.yaml: execution.jobs" in done.stderr
-    assert graph.ran() == []
 
 
 @pytest.mark.parametrize(
@@ -749,19 +397,6 @@ def test_a_key_of_an_earlier_release_says_where_it_stands_now(
     assert line.startswith(f"params.yaml: {said}")
 
 
-def test_of_alternatives_the_one_that_is_given_holds():
-    below = {"architecture": {"layers": 3, "heads": 4}, "steps": 100, "seed": 1}
-    assert laid_over(below, {"pretrained": "m"}) == {**below, "architecture": None, "pretrained": "m"}
-    assert laid_over(below, {"epochs": 2}) == {**below, "steps": None, "epochs": 2}
-    assert laid_over(below, {"architecture": {"layers": 2}})["architecture"] == {"layers": 2, "heads": 4}
-    assert laid_over(below, {"pretrained": None})["architecture"] == below["architecture"]
-    assert laid_over(below, {"steps": 7, "epochs": 1}) == {
-        **below,
-        "steps": 7,
-        "epochs": 1,
-    }  # said by the check
-
-
 def test_a_reward_model_needs_held_out_pairs(raw: dict[str, Any]):
     likes = {
         "origin": "raw/likes",
@@ -774,93 +409,4 @@ def test_a_reward_model_needs_held_out_pairs(raw: dict[str, Any]):
     (line,) = problems(raw)
     assert line.startswith("params.yaml: reward_model.runs.mine.data: likes has no held-out pairs")
     likes["heldout_share"] = 0.1
-    check(raw)
-
-
-@pytest.mark.parametrize(
-    ("sources", "said"),
-    [
-        ({"train": "a.jsonl", "heldout": "b.jsonl"}, "splits.heldout: raw/mine/b.jsonl is missing; raw/mine holds a.jsonl"),
-        ({"train": "a.jsonl"}, "evaluate.runs.llm.data: no source has rows for heldout: the roles named are train"),
-        ({"heldout": "a.jsonl"}, "rl.runs.llm_rl.data: no source has rows for rl: the roles named are heldout"),
-        ({"rl": "a.jsonl", "heldout": "a.jsonl"}, "sft.runs.tuned.data: no source has rows for sft"),
-    ],
-)  # fmt: skip
-def test_files_and_rows_that_a_set_lacks_are_told_before_anything_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: dict[str, str], said: str
-):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "raw/mine").mkdir(parents=True)
-    (tmp_path / "raw/mine/a.jsonl").write_text("")
-    for name in ("dvc.yaml", "presets.yaml", PARAMS):
-        (tmp_path / name).write_text((ROOT / name).read_text())
-    (tmp_path / "recipes").mkdir()
-    mine = {
-        "corpus": {"mine": {"raw": "raw/mine", "sources": {"own": {"reader": "table", "splits": sources}}}},
-        "base": {"runs": {"llm": {"pretrained": "assets/llm"}}},
-        "sft": {"runs": {"tuned": {"start": "llm", "data": "mine"}}},
-        "rl": {"runs": {"llm_rl": {"method": "grpo", "start": "llm", "data": "mine"}}},
-        "evaluate": {"runs": {"llm": {"model": "llm", "data": "mine"}}},
-    }
-    (tmp_path / "recipes/mine.yaml").write_text(yaml.safe_dump(mine))
-    with pytest.raises(ParamsError) as caught:
-        recipes.use(tmp_path, "mine")
-    assert any(said in line for line in caught.value.problems)
-
-
-LIKES = {"origin": "raw/mine", "data": "exam", "source": {"kind": "trl", "splits": {"train": "a.jsonl"}}}
-EXPLORE = {"kind": "explore", "policy": {"reward": "final_answer"}, "variants": 2}
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"preferences.likes.source.splits": {"train": ["a.jsonl", "b.jsonl"]}}, "preferences.likes.source.splits.train: raw/mine/b.jsonl is missing; raw/mine holds a.jsonl"),
-        ({"preferences.likes.source": {"kind": "sampled", "file": "b.jsonl"}}, "preferences.likes.source.file: raw/mine/b.jsonl is missing"),
-        ({"preferences.likes.source.splits": {"heldout": "a.jsonl"}}, "preferences.likes.source.splits: no split is named train"),
-        ({"preferences.likes.origin": "raw/mine/a.jsonl", "preferences.likes.source.splits": {"train": "b.jsonl"}}, "preferences.likes.origin: raw/mine/a.jsonl is a file, and source.splits.train names b.jsonl: write origin: raw/mine"),
-        ({"corpus.mine": {"raw": "raw/mine/a.jsonl", "sources": {"own": {"reader": "table", "splits": {"train": "b.jsonl"}}}}}, "corpus.mine.raw: raw/mine/a.jsonl is a file, and sources.own.splits.train names b.jsonl: write raw: raw/mine, the folder, or name a.jsonl there"),
-        ({"corpus.exam.sources": {"own": {"reader": "table", "splits": {"heldout": "a.jsonl"}}}}, "preferences.exam_pairs.data: no source has rows for rl"),
-        ({"corpus.exam.sources": {"own": {"reader": "table", "splits": {"rl": "a.jsonl"}}}}, "assess.models.dpo.prompts: no source has rows for heldout"),
-        ({"assess.graders.checker": "math_answer"}, "assess.models.dpo.prompts: corpus.exam.reward is final_answer, and assess.graders.checker is math_answer"),
-        ({"preferences.likes.validation_share": 0.0, "dpo.runs.mine": {"start": "sft", "data": "likes"}}, "dpo.runs.mine.validation_every: likes has no validation pairs"),
-        ({"preferences.likes.validation_share": 0.0, "reward_model.runs.mine": {"start": "sft", "data": "likes"}}, "reward_model.runs.mine.validation_every: likes has no validation pairs"),
-        ({"reward_model.runs.mine": {"start": "sft", "data": "round_1"}}, "reward_model.runs.mine.data: round_1 has no held-out pairs"),
-        ({"judgements.mine": {"origin": "models/sft/model", "data": "exam", "source": EXPLORE}}, "judgements.mine.data: corpus.exam puts no questions aside to explore"),
-        ({"judgements.mine": {"origin": "models/sft/model", "data": "exam", "source": EXPLORE}}, "judgements.mine.source.variants: corpus.exam has no variants of answers"),
-        ({"judgements.mine": {"origin": "raw/mine", "data": "exam", "source": {"kind": "published"}}}, "judgements.mine.origin: raw/mine is a folder"),
-    ],
-)  # fmt: skip
-def test_what_sets_of_pairs_and_judgements_lack_is_told_before_anything_runs(
-    raw: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    changes: dict[str, Any],
-    said: str,
-):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "raw/mine").mkdir(parents=True)
-    (tmp_path / "raw/mine/a.jsonl").write_text("")
-    raw["preferences"]["likes"] = copy.deepcopy(LIKES)
-    for key, value in changes.items():
-        *above, last = key.split(".")
-        holder = raw
-        for part in above:
-            holder = holder[part]
-        holder[last] = copy.deepcopy(value)
-    assert [line for line in problems(raw) if line.startswith(f"params.yaml: {said}")], problems(raw)
-
-
-def test_a_set_that_names_its_one_file_as_origin_and_rows_of_unknown_sides_are_let_pass(
-    raw: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.jsonl").write_text("")
-    raw["preferences"] |= {
-        "likes": copy.deepcopy(LIKES) | {"origin": "a.jsonl", "heldout_share": 0.1},
-        "judged": {"origin": "a.jsonl", "data": "exam", "source": {"kind": "sampled", "file": "a.jsonl"}},
-        "absent": copy.deepcopy(LIKES) | {"origin": "raw/nobody"},  # DVC may bring it; the plan tells it
-    }
-    for name in ("likes", "judged"):
-        raw["reward_model"]["runs"][f"on_{name}"] = {"start": "sft", "data": name}
     check(raw)

@@ -118,3 +118,8 @@ def test_nothing_of_a_stop_text_is_written(solver: Checkpoint, text: str, stops:
     else:  # the first that came to its end while it was drawn
         assert text.startswith(result)
         assert not any(stop in result for stop in stops)
+
+
+def test_one_text_is_no_list_of_prompts(solver: Checkpoint) -> None:
+    with pytest.raises(ValueError, match=r"generate\(\['3\+4'\], …\)"):
+        solver.generate("3+4", SAMPLING)
