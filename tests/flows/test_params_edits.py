@@ -20,6 +20,7 @@ from flows.graph.params_file import (
     save_with_comments,
     set_value,
 )
+from flows.graph.plan import UnknownStage
 from tests.flows.params_checked import problems
 from tests.flows.toy import ROOT, Project
 
@@ -194,9 +195,6 @@ def test_a_set_that_names_its_one_file_as_origin_and_rows_of_unknown_sides_are_l
     check(raw)
 
 
-def test_the_api_takes_one_target_as_a_text_too(graph: Project):
-    planned = whetstone.plan("rl@grpo", root=graph.folder)
-    assert planned.todo == []
-    assert [row.stage for row in planned.rows] == [
-        row.stage for row in whetstone.plan(["rl@grpo"], root=graph.folder).rows
-    ]
+def test_the_api_takes_one_target_as_a_text_too():
+    with pytest.raises(UnknownStage, match="no stage nope@x"):
+        whetstone.plan("nope@x", root=ROOT)
