@@ -259,8 +259,9 @@ def on_meta_device(root: Path, base: BaseRun) -> Any:
         if base.pretrained:
             reference = next(references(base))
             location = find(reference.source(root), reference.kind, offline=True)
+            gguf = next((name for name in location.names if name.endswith(".gguf")), None)
             return AutoModelForCausalLM.from_config(
-                AutoConfig.from_pretrained(str(location.folder), local_files_only=True)
+                AutoConfig.from_pretrained(str(location.folder), local_files_only=True, gguf_file=gguf)
             )
         size = getattr(base.tokenizer, "vocab_size", 512)
         tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))

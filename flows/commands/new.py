@@ -49,6 +49,14 @@ def new(
             help="May be repeated, in the order of the chain; default: those that the data serves.",
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            min=1,
+            help="Choose sizes (iterations, steps, prompts, new tokens) that end within so many here.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +77,7 @@ def new(
 
     try:
         with own_stdout():  # libraries greet on standard output
-            made = make(root, name, model, [*data, *(more or [])], cwd, reward, method or [])
+            made = make(root, name, model, [*data, *(more or [])], cwd, reward, method or [], minutes)
     except (NewError, UnknownLayout, ParamsError) as error:
         fail(str(error), 2, as_json)
     except OSError as error:

@@ -14,8 +14,10 @@ from rich.text import Text
 
 from flows.graph import recipes
 from flows.graph.families import at
-from flows.graph.params_file import ParamsError, write_text
+from flows.graph.params import check
+from flows.graph.params_file import ParamsError, parse, write_text
 from flows.graph.presets import presets
+from flows.new.budget import within
 from flows.new.data import NewError, Part, parts_of
 from flows.new.look import SetLook, look
 from flows.new.model import GivenModel, look_at
@@ -34,6 +36,7 @@ class Made:
     parts: Sequence[Part]
     model: GivenModel
     looks: Sequence[SetLook]
+    sized: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +59,7 @@ class Made:
                 for part in self.parts
             ],
             "sets": [seen.as_json() for seen in self.looks],
+            "sized": self.sized or None,
         }
 
 
@@ -67,9 +71,10 @@ def new(
     cwd: Path,
     reward: str = "",
     methods: Sequence[str] = (),
+    minutes: float | None = None,
 ) -> Made:
     """Write recipes/<name>.yaml and return it. Run in the project's folder; paths are relative to `cwd`.
-    Raises NewError, UnknownLayout or ParamsError; nothing is written then.
+    `minutes`: choose sizes with which it ends within so many on this machine. Raises NewError, UnknownLayout or ParamsError; nothing is written then.
     """
     path, reward = check_name(root, name), _reward_path(root, check_reward(reward), cwd)
     parts = parts_of(root, data, cwd)
@@ -80,10 +85,20 @@ def new(
         stages = stages_of(wish)
         fitted, looks = look(wish, stages, folder)
     files = ", ".join(part.shown for part in parts)
-    comment = f"{', then '.join(stages)} of {given.name} on {files}; `whetstone new` wrote this."
-    text = text_of(name, comment, sections(wish, stages, fitted))
+    command = "whetstone new" + (f" --minutes {minutes:g}" if minutes is not None else "")
+    comment = f"{', then '.join(stages)} of {given.name} on {files}; `{command}` wrote this."
+    value, sized = sections(wish, stages, fitted), ""
+    text = text_of(name, comment, value)
     _write_checked(root, path, text)
-    return Made(path.relative_to(root), text, stages, parts, given, looks)
+    if minutes is not None:
+        try:
+            params = check(parse(recipes.show(root, name)), root=root)
+            sized = within(root, minutes, value, params, looks)
+        finally:
+            path.unlink()
+        text = text_of(name, comment, value)
+        _write_checked(root, path, text)
+    return Made(path.relative_to(root), text, stages, parts, given, looks, sized)
 
 
 def _reward_path(root: Path, reward: str, cwd: Path) -> str:
@@ -134,6 +149,8 @@ def print_made(console: Console, made: Made) -> None:
         _print_set(console, seen)
     say(f"\n{made.path}:")
     say(made.text.rstrip("\n"))
+    if made.sized:
+        say(made.sized)
     say(f"\nnext: whetstone use {made.path.stem} && whetstone run --dry-run && whetstone run")
 
 

@@ -125,12 +125,11 @@ def _time(
     placement: Any,
 ) -> Finding:
     """From the tokens of each run and the speed of a forward pass, or of a product, on this machine."""
-    flops, basis = _flops_per_second(trained[0][3], placement)
+    flops, basis = flops_per_second(trained[0][3], placement)
     parts, total = [], 0.0
     for family, name, run, model in trained:
         products = ModelShape.of(model).products
-        passes = _passes(family, run, sizes)
-        seconds = 2 * products * passes / flops
+        seconds = 2 * products * passes(family, run, sizes) / flops
         total += seconds
         parts.append(f"{family}@{name} {_words(seconds)}")
     return Finding(
@@ -141,7 +140,7 @@ def _time(
     )
 
 
-def _passes(family: str, run: Any, sizes: Mapping[tuple[str, str], SetSize]) -> float:
+def passes(family: str, run: Any, sizes: Mapping[tuple[str, str], SetSize]) -> float:
     """Returns the forward passes of one token that a run takes, those of backward counted as such."""
     if family == "rl":
         size = sizes.get((run.data, "rl"), SetSize(1, 256.0))
@@ -153,7 +152,7 @@ def _passes(family: str, run: Any, sizes: Mapping[tuple[str, str], SetSize]) -> 
     return PASSES * rows * size.tokens
 
 
-def _flops_per_second(model: Any, placement: Placement) -> tuple[float, str]:
+def flops_per_second(model: Any, placement: Placement) -> tuple[float, str]:
     """Returns operations per second in a forward pass of the model's own shape, and how it was measured: with
     weights that say nothing, or where these would take too much memory by one product of the model's shape.
     """
