@@ -74,7 +74,8 @@ def new(
     minutes: float | None = None,
 ) -> Made:
     """Write recipes/<name>.yaml and return it. Run in the project's folder; paths are relative to `cwd`.
-    `minutes`: choose sizes with which it ends within so many on this machine. Raises NewError, UnknownLayout or ParamsError; nothing is written then.
+    `minutes`: choose sizes with which it ends within so many on this machine. Raises NewError, UnknownLayout
+    or ParamsError; nothing is written then.
     """
     path, reward = check_name(root, name), _reward_path(root, check_reward(reward), cwd)
     parts = parts_of(root, data, cwd)
