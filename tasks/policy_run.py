@@ -100,6 +100,7 @@ def optimise(stage: Stage, settings: PolicyParams, inputs: RunInputs) -> Trained
         problems=problems,
         dump_folder=stage.work / "dump",
         best=BestWeights(run.ranks) if settings.keep == "best" else None,
+        show=stage.show_samples,
     )
     # the 400 000 objects of imports and model are no garbage: looking through them takes 0.2 s every few
     # iterations

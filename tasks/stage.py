@@ -7,11 +7,13 @@ that an edit made while the stage runs cannot affect its result.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +26,8 @@ Section = TypeVar("Section", bound=Settings)
 
 PROGRESS = "::progress "  # a line of standard output that the runner shows as progress instead of log
 TOKENS = "tokens"  # the cache of token ids (pipelines/corpora/records/token_cache.py)
+CURVE = "curve.jsonl"  # in a work directory: the metrics by step so far
+SHOWN_SAMPLES = "samples.json"  # there too: some responses of the last iteration, {"step", "rows"}
 NOTICE = "notice: "  # the console of a run shows such a line of a stage's log
 
 
@@ -89,6 +93,7 @@ class Stage:
         self._interactive = interactive
         self._shown = time.monotonic()
         self._pace: tuple[float, int] | None = None
+        self._samples_shown = -math.inf
 
     @property
     def name(self) -> str:
@@ -191,7 +196,7 @@ class Stage:
     @property
     def curve_path(self) -> Path:
         """The metrics by step, one JSON object per line. It is deterministic, so it may be an output."""
-        return self.work / "curve.jsonl"
+        return self.work / CURVE
 
     def log(self, step: int, **metrics: float) -> None:
         """Append one row of metrics by step. Only reproducible values belong here; speeds go to
@@ -210,6 +215,19 @@ class Stage:
             temporary = self.curve_path.with_suffix(".tmp")
             temporary.write_text("".join(line + "\n" for line in remaining), "utf-8")
             os.replace(temporary, self.curve_path)
+
+    def show_samples(self, step: int, rows: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        """Write some responses of a step for people to look at while the stage runs: rows {"prompt", "text",
+        "verdict", …}, which are asked for at most once a log period.
+        """
+        now = time.monotonic()
+        if not self.first or now - self._samples_shown < self.execution.log_period_s:
+            return
+        self._samples_shown = now
+        temporary = self.work / f"{SHOWN_SAMPLES}.tmp"
+        with contextlib.suppress(OSError):  # a full disk stops what needs it
+            temporary.write_text(json.dumps({"step": step, "rows": list(rows())}), "utf-8")
+            os.replace(temporary, self.work / SHOWN_SAMPLES)
 
     def progress(self, done: int, total: int, **figures: float) -> None:
         """Report the progress: steps done, and figures such as loss, reward, tokens_per_s. At most one line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,13 @@ from flows.commands.options import AsJson
 
 def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Of the run that is on, or was the last: plan, curves, samples so far."),
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="With --live: write the page again until the run has ended.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show where the report lies, whether it is fresh, and its headline.
@@ -20,6 +28,10 @@ def report(
     Example: [bold]whetstone report --open[/]
     """
     root = project(as_json)
+    if watch and not live:
+        fail("--watch goes with --live", 2, as_json)
+    if live:
+        raise typer.Exit(_live(root, open_it, watch, as_json))
     page, text = root / "reports" / "index.html", root / "reports" / "report.md"
     if not page.exists() or not text.exists():
         fail("there is no report yet; make it with `whetstone run`", 1, as_json)
@@ -40,6 +52,31 @@ def report(
         import webbrowser
 
         webbrowser.open(page.as_uri())
+
+
+def _live(root: Path, open_it: bool, watch: bool, as_json: bool) -> int:
+    """Write the live report, say where it lies, and with `watch` write it again until the run has ended."""
+    from flows.running import now
+    from flows.running.live_report import location
+    from flows.running.live_report.page import STATES, write
+    from flows.running.live_report.watch import watch as keep_on
+
+    runs = now.state(now.latest(root)) == "running"
+    planned = None if runs else [row.as_json() for row in make_plan(root, None, False, as_json).rows]
+    snapshot, page = write(root, planned), location(root)
+    if as_json:
+        stages = {stage.name: stage.state for stage in snapshot.stages}
+        print(json.dumps({"page": str(page), "run": snapshot.run, "state": snapshot.state, "stages": stages}))
+    else:
+        out.print(
+            f"run {snapshot.run}: {STATES[snapshot.state]}" if snapshot.run else STATES[""], markup=False
+        )
+        out.print(str(page), markup=False)
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(page.as_uri())
+    return keep_on(root) if watch and runs else 0
 
 
 def show(

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tasks.process_metrics import ProcessTree
-from tasks.stage import Spec
+from tasks.stage import CURVE, Spec
 from tasks.tracking import Tracking
 
 PERIOD_S = 5.0
@@ -88,7 +88,7 @@ class Recorder:
                 self.tracking.log_system(live.run, live.tree.sample())
 
     def _curve(self, live: _Live) -> None:
-        live.offset = self.tracking.follow(live.run, Path(live.spec.work) / "curve.jsonl", live.offset)
+        live.offset = self.tracking.follow(live.run, Path(live.spec.work) / CURVE, live.offset)
 
     def stage_started(self, spec: Spec, pid: int, why: tuple[str, ...]) -> None:
         def job() -> None:

@@ -28,6 +28,7 @@ from flows.public import wanted
 from flows.running import executor, heal, leftovers
 from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
+from flows.running.live_report.child import LiveReport
 from flows.running.now import Noted
 from flows.running.row_counts import rows_of, warnings_of
 from flows.running.run_records import DONE, FAILED, STOPPED, mark_killed, new_name
@@ -81,6 +82,7 @@ class Session:
         self._jobs = jobs
         self._ahead: dict[str, HeadStart] = {}
         self._records: Records | None = None
+        self._live: LiveReport | None = None
         self._git: dict[str, Any] = {"commit": None, "dirty": False, "snapshot": None}
         self.plan: Plan
         self.display: Noted
@@ -127,8 +129,12 @@ class Session:
             self.display.say(message)
 
     def begin(self) -> None:
-        """Prepare the work: end what a killed run left, store the source state, open the run's records."""
-        self.display.say(f"run {self.run}")
+        """Prepare the work: end what a killed run left, store the source state, open the run's records and
+        the live report.
+        """
+        self._shown_on.say(f"run {self.run}")
+        self.display.plan(row.as_json() for row in self.plan.rows)
+        self._live = LiveReport(self.root, self.run, self._shown_on.say)
         ended = leftovers.end_all(self.root)
         if ended:
             self.display.say(f"ended {ended} processes that a killed run had left behind")
@@ -206,7 +212,7 @@ class Session:
         )
 
         def on_start(spec: Spec, pid: int) -> None:
-            self.display.started(name, row.reasons[0] if row.reasons else "")
+            self.display.started(name, row.reasons[0] if row.reasons else "", spec.work, spec.outs)
             if records:
                 records.stage_started(spec, pid, row.reasons)
             watch.started(spec, pid)
@@ -303,12 +309,16 @@ class Session:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
+            self.display.close(self._ended(error))
+            if self._live:
+                self._live.finish()
             if self._records:
                 self._records.close(
                     self._ended(error), self._stages(self.todo), None if error is None else str(error)
                 )
                 self._keep()
-            self.display.close()
+            if self._live:
+                self._live.close()
             heal.release(self.root)
         finally:
             self._stack.close()

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,7 @@ from pipelines.training.policy_parts import Generation, Judging, Learner, Proble
 from pipelines.training.policy_validation import Validator
 from pipelines.training.problem_order import ProblemOrder, fitting_problems
 from pipelines.training.replay import ReplayBuffer
+from pipelines.training.sample_rows import some_samples
 from pipelines.training.schedule import lr_factor
 from pipelines.training.session import Reporter, TrainingSession
 from pipelines.training.training_row import TrainingRow
@@ -39,7 +41,9 @@ LEARN_SOMETHING = (
 @dataclass
 class PolicyTrainer:
     """Joins the parts. `dump_folder` takes the dump of a sample that is not finite; `best` keeps the weights
-    of the best validation. The trainer is a part of its own checkpoints (`save`, `load`).
+    of the best validation; `show` gets some responses of each iteration, for people: the iterations done with
+    it, and what makes rows of them (`some_samples`). The trainer is a part of its own checkpoints
+    (`save`, `load`).
     """
 
     settings: PolicyParams
@@ -50,6 +54,7 @@ class PolicyTrainer:
     problems: ProblemSets
     dump_folder: Path
     best: BestWeights | None = None
+    show: Callable[[int, Callable[[], list[dict[str, Any]]]], None] | None = None
 
     def __post_init__(self) -> None:
         settings, context = self.settings, context_size(self.learner.engine.model)
@@ -105,6 +110,8 @@ class PolicyTrainer:
         with learner.engine.gathered():
             rollout = self._collector.collect(partial(self._order.draw, iteration), iteration)
         self.generation.engine.release_memory()
+        if self.show is not None:
+            self.show(iteration + 1, partial(some_samples, rollout, self.generation.tokens))
         factor = self._lr_factor(iteration)
         self._tokens += int(rollout.figures["sampled_tokens"])
         rows, figures = self._credit.assign(rollout)
