@@ -38,13 +38,13 @@ BADGES = {  # of the report's style sheet
     **dict.fromkeys(("stopped", "skipped", CUT_SHORT), "error"),
 }
 STATES = {
-    "": "no run has been recorded",
-    RUNNING: "running",
-    "done": "ended well",
-    "failed": "ended, and something failed; the next `whetstone run` goes on from here",
-    "stopped": "was stopped; the next `whetstone run` goes on from its checkpoints",
-    "died": "ended without a closing record: it was killed, or its machine went down; the next `whetstone "
-    "run` goes on from its checkpoints",
+    "": "No run has been recorded.",
+    RUNNING: "Running.",
+    "done": "Ended well.",
+    "failed": "Ended, and something failed; the next `whetstone run` goes on from here.",
+    "stopped": "Stopped; the next `whetstone run` goes on from its checkpoints.",
+    "died": "Ended without a closing record: it was killed, or its machine went down. The next `whetstone "
+    "run` goes on from its checkpoints.",
 }
 
 

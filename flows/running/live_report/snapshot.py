@@ -96,21 +96,19 @@ def gather(root: Path, planned: Iterable[Mapping[str, Any]] | None = None) -> Sn
 
 
 def _stage(row: Row, record: Row, state: str, anew: bool, timings: Row, taken: float) -> StageNow:
-    """`anew`: the row is of a plan made after the run; what it calls fresh is, whatever the run did."""
-    name, ended = row["stage"], record.get("ended", {}).get(row["stage"])
-    runs = record.get("stages", {}).get(name)
+    """`anew`: the row is of a plan made after the run, which knows better what is fresh now."""
+    name, kept = row["stage"], row["action"] == "keep"
+    ended, runs = (record.get(key, {}).get(name) for key in ("ended", "stages"))
     last = (timings.get(name) or {}).get("wall_s")
     why = row["reasons"][0] if row["reasons"] else ""
-    if anew and row["action"] == "keep":
+    if ended and (not anew or kept == (ended["how"] in GOOD)):
+        return StageNow(name, ended["how"], ended["detail"] or why, ended["seconds"])
+    if kept:
         return StageNow(name, FRESH, last_s=last)
-    if ended and not (anew and ended["how"] in GOOD):
-        return StageNow(name, ended["how"], ended["detail"] or why, ended["seconds"], last)
     if runs and state in (RUNNING, "died"):
         seconds = (taken if state == RUNNING else runs.get("at", runs["since"])) - runs["since"]
         how = RUNNING if state == RUNNING else CUT_SHORT
         return StageNow(name, how, runs["why"], seconds, last, runs.get("progress") or {})
-    if row["action"] == "keep":
-        return StageNow(name, FRESH, last_s=last)
     return StageNow(name, WAITING if state == RUNNING else STALE, why, last_s=last)
 
 
