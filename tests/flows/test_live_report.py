@@ -82,7 +82,7 @@ def test_a_run_from_its_plan_to_its_end(bench: Bench):
     assert "answer of 0" in page
     assert "iteration 6" in page
     assert "5 <small>of 20</small>" in page
-    assert "reward 0.5  1:30 left" in page
+    assert "reward 0.5 · 1:30 left" in page
     assert bench.state("sft@sft") == "failed"
     assert page.count("data:image/svg+xml") == 3  # reward, entropy, length: the seeds in one figure
     bench.noted.close("failed")
