@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.curve_rows import appended
-from tasks.stage import Spec
+from tasks.stage import CURVE, Spec
 from tasks.trackers import CurveWriter, Home, Writer, open_writer
 from tasks.tracking_records import flat, masked, public
 
@@ -116,7 +116,7 @@ class CurveFollower:
             self._follow(followed)
 
     def _follow(self, followed: _Followed) -> None:
-        curve = Path(followed.spec.work) / "curve.jsonl"
+        curve = Path(followed.spec.work) / CURVE
         while True:
             rows, followed.offset = appended(curve, followed.offset)
             if not rows:
