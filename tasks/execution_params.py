@@ -4,7 +4,7 @@ do not change results.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -143,6 +143,10 @@ class ExecutionParams(Settings):
     )
     notify: NotifyParams = NotifyParams()
     trust_remote_code: bool = Field(False, description="let Hugging Face repositories run their own code")
+
+    def of_stages(self) -> dict[str, Any]:
+        """Returns what stages are given: an address to tell may be secret, and is none of their business."""
+        return self.model_dump(exclude={"trackers", "notify"})
 
     @property
     def sequences(self) -> int | None:

@@ -111,7 +111,7 @@ def make(root: Path, name: str) -> Path:
             root,
             stage,
             pinned,
-            params.execution.model_dump(exclude={"notify", "trackers"}),
+            params.execution.of_stages(),
             {"flow_run": None, "started": time.time()},
             git_facts(root),
         )

@@ -27,6 +27,7 @@ from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
 from flows.provenance.subject import read_record
 from tasks.checkpoint_lineage import NAME, VOLATILE
 from tasks.content import content_id
+from tasks.execution_params import ExecutionParams
 from tasks.stage import Spec
 
 LOG = "replay.log"
@@ -209,7 +210,7 @@ def _spec(root: Path, entry: Entry, record: Mapping[str, Any], scratch: Path) ->
         params=dict(entry.params),
         code=dict(entry.code),
         environment={**entry.environment, **({"python": entry.python} if entry.python else {})},
-        execution=dict(read_yaml(root / PARAMS).get("execution") or {}),
+        execution=ExecutionParams.model_validate(read_yaml(root / PARAMS).get("execution") or {}).of_stages(),
         git=dict(record.get("git") or {}),
         run={"flow_run": "replay", "mlflow_run": None},
         command=entry.command,

@@ -113,7 +113,7 @@ class Scratch:
             outs=stage.outs,
             inputs=dict.fromkeys([*paths, *manifests], ""),
             params=codelock.resolved(self.params, sections),
-            execution=self.params.execution.model_dump(),
+            execution=self.params.execution.of_stages(),
             places={path: str(self._place(path)) for path in paths if not self._is_made(path)},
         )
 

@@ -163,9 +163,7 @@ def _prepare(
         # DVC raises its own kinds for a missing file or key; all mean that the stage cannot start
         except Exception as error:
             raise StageFailed(f"{name} cannot start: {error}") from error
-        stage_spec = spec.build(
-            root, stage, pinned, execution.model_dump(exclude={"notify", "trackers"}), run, git
-        )
+        stage_spec = spec.build(root, stage, pinned, execution.of_stages(), run, git)
         remember_raw(root, stage_spec.inputs)
         work = Path(stage_spec.work)
         if force:

@@ -38,6 +38,7 @@ FOLLOWED = [
     "own-model",
     "after-training",
     "compare",
+    "tracking",
     "python",
 ]
 PAGES = [
