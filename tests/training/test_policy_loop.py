@@ -478,3 +478,23 @@ def test_filtered_truncation_carries_no_loss_but_counts_in_its_group(loop, monke
     kept = {(row.question, row.ids): row.advantages for row in seen[False] if row.ids[-1] in ends}
     assert {(row.question, row.ids) for row in seen[True]} == set(kept)
     assert all(torch.equal(kept[row.question, row.ids], row.advantages) for row in seen[True])
+
+
+@pytest.mark.parametrize(
+    "settings", [FLAT, {"sampler": TREE, "prompts": 6, "credit": "segment_tree"}], ids=["flat", "tree"]
+)
+def test_shown_samples_are_texts_of_each_iteration_and_change_nothing(tokens, tmp_path, settings):
+    watched, unwatched = (Loop(tmp_path / name, tokens, settings) for name in ("watched", "unwatched"))
+    shown = {}
+    watched.trainer.show = lambda step, rows: shown.update({step: rows()})
+    watched.run()
+    unwatched.run()
+    assert same(watched.weights(), unwatched.weights())
+    assert list(shown) == [1, 2]
+    for rows in shown.values():
+        assert 0 < len(rows) <= 8
+        assert json.loads(json.dumps(rows)) == rows
+        questions = {row["prompt"] for row in rows}
+        assert len(questions) <= 4
+        for row in rows:
+            assert row["verdict"] == final_answer.check(row["text"], row["answer"], True).outcome
