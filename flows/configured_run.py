@@ -252,17 +252,16 @@ def on_meta_device(root: Path, base: BaseRun) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from pipelines.models.policy import build
-    from pipelines.sources.places import find
+    from pipelines.sources.opening import unrecorded
     from pipelines.sources.source_params import references
 
+    if base.pretrained:
+        reference = next(references(base))
+        with unrecorded(reference.source(root), reference.kind) as source:
+            config = AutoConfig.from_pretrained(str(source.folder), **source.options)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
     with torch.device("meta"):
-        if base.pretrained:
-            reference = next(references(base))
-            location = find(reference.source(root), reference.kind, offline=True)
-            gguf = next((name for name in location.names if name.endswith(".gguf")), None)
-            return AutoModelForCausalLM.from_config(
-                AutoConfig.from_pretrained(str(location.folder), local_files_only=True, gguf_file=gguf)
-            )
         size = getattr(base.tokenizer, "vocab_size", 512)
         tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))
         assert base.architecture is not None  # one of the two is set

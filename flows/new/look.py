@@ -4,17 +4,19 @@ in a temporary folder, then tokenised as the model will read them.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from flows.graph.params import Identity
 from flows.new.data import NewError, Part
+from flows.new.limits import FREE, fit, limits, names, rounded_up, tolerated
 from flows.new.model import GivenModel
-from flows.new.recipe import Fitted, Wish, sections
+from flows.new.recipe import sections
+from flows.new.set_look import Lengths, SetLook
+from flows.new.wish import Fitted, Wish
 from flows.show import Shown, shown_pair, shown_record
 from pipelines.corpora.build import build
 from pipelines.corpora.corpus_params import CorpusParams
@@ -28,59 +30,10 @@ from tasks.preferences_params import PreferenceSet
 
 ROWS = 2000  # of each file that are looked at
 NEARLY_ALL = 0.999_999  # of a set's rows may be bad while it is looked at
-MOST_BAD = 0.5  # share of bad rows from which on the data is not what it was taken for
 EXAMPLES = 3
 SHARES = (0.1, 0.2, 0.3, 0.5)  # of few rows, a small share holds none
-ROOM = 1024  # tokens of a response, where the model's context has the room
-SMALLEST = 64  # a limit in tokens is a power of two from here on
-SPARE = 1.25  # of the longest, since not all rows are looked at
 SEED: int = Identity.model_fields["seed"].default  # of the recipe, which states none
-FREE = 1_000_000  # no limit while lengths are measured
 FILES = ("sft", "rl", "validation", "heldout")
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """Median and longest of a text, in tokens, or in characters where no tokenizer is at hand."""
-
-    median: int
-    longest: int
-
-    @classmethod
-    def of(cls, values: Sequence[int]) -> Lengths | None:
-        ordered = sorted(values)
-        return cls(ordered[len(ordered) // 2], ordered[-1]) if ordered else None
-
-
-@dataclass
-class SetLook:
-    """One set. `rows`: as in a stage's metrics (read, kept, lost by reason); `bad`: the first bad rows;
-    `files`: rows by file; `lengths`: by text; `left_out`: what the model would leave out, by reason; `cut`:
-    whether more rows are in the files than were looked at.
-    """
-
-    name: str
-    rows: Mapping[str, Any]
-    bad: Sequence[str]
-    files: Mapping[str, int]
-    unit: str = "characters"
-    lengths: dict[str, Lengths] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)
-    examples: list[Shown] = field(default_factory=list)
-    cut: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "rows": dict(self.rows),
-            "bad": list(self.bad),
-            "files": dict(self.files),
-            "lengths": {name: asdict(value) for name, value in self.lengths.items()},
-            "unit": self.unit,
-            "left_out": dict(self.left_out),
-            "examples": [shown.as_json() for shown in self.examples],
-            "first_rows_only": self.cut,
-        }
 
 
 def look(wish: Wish, stages: Sequence[str], folder: Path) -> tuple[Fitted, list[SetLook]]:
@@ -113,7 +66,7 @@ def _corpus_look(wish: Wish, stages: Sequence[str], fitted: Fitted, folder: Path
     ledgers = [*corpus.metrics["sources"].values(), corpus.metrics["not_encodable"]]
     seen = _seen(wish.name, corpus.metrics["rows"], ledgers)
     seen.files = {file: len(rows) for file, rows in examples.items()}
-    fitted.max_bad_rows = _tolerated(ledgers, wish.rows)
+    fitted.max_bad_rows = tolerated(ledgers, wish.rows)
     order = FILES if "sft" in stages else FILES[1:]
     first = next((file for file in order if file in examples), "sft")
     if wish.model.tokens is None:
@@ -126,7 +79,7 @@ def _corpus_look(wish: Wish, stages: Sequence[str], fitted: Fitted, folder: Path
     prompts = [len(record.prompt_ids) for record in records]
     responses = [len(record.response_ids) for record in records if record.response_ids]
     _note(seen, {"prompt": prompts, "response": responses})
-    _fit(fitted, wish.model, prompts, responses)
+    fit(fitted, wish.model, prompts, responses)
     long = sum(length > (fitted.max_prompt_tokens or FREE) for length in prompts)
     seen.left_out += Counter({"long prompt": long} if long else {})
     for index, row in enumerate(examples[first][:EXAMPLES]):
@@ -147,7 +100,7 @@ def _tokenised(
         except (ValueError, TemplateFault) as error:
             raise _unreadable(wish.rows, wish.model, error) from error
         records += tokenised.records
-        unread = max(unread, _rounded_up(tokenised.left_out["not_encodable"], len(rows)))
+        unread = max(unread, rounded_up(tokenised.left_out["not_encodable"], len(rows)))
         seen.left_out += Counter(
             {reason.replace("_", " "): number for reason, number in tokenised.left_out.items()}
         )
@@ -155,36 +108,12 @@ def _tokenised(
 
 
 def _unreadable(parts: Sequence[Part], model: GivenModel, error: Exception) -> NewError:
-    return NewError(f"{_names(parts)}: the model {model.name} cannot read it: {error}")
+    return NewError(f"{names(parts)}: the model {model.name} cannot read it: {error}")
 
 
 def _seen(name: str, rows: Mapping[str, Any], ledgers: Sequence[Mapping[str, Any]]) -> SetLook:
     bad = [line for ledger in ledgers for line in ledger.get("first_bad", ())]
     return SetLook(name, rows, bad, {}, cut=any(ledger.get("first_rows_only") for ledger in ledgers))
-
-
-def _tolerated(ledgers: Iterable[Mapping[str, Any]], parts: Sequence[Part]) -> float:
-    """Returns the share of bad rows that the set must allow. Raises NewError where half of a source's are."""
-    share = 0.0
-    for ledger in ledgers:
-        bad, read = ledger.get("bad", 0), ledger.get("read", 0)
-        if bad and bad >= MOST_BAD * read:
-            lines = "\n  ".join(ledger["first_bad"])
-            raise NewError(
-                f"{_names(parts)}: {bad} of {read} rows cannot be used; mend them, part them by layout, or "
-                f"write the recipe by hand (docs/own-data.md):\n  {lines}"
-            )
-        share = max(share, _rounded_up(bad, read))
-    return share
-
-
-def _rounded_up(bad: int, read: int) -> float:
-    """Returns a share with SPARE, for rows that were not looked at, in whole per cent."""
-    return min(0.99, math.ceil(100 * SPARE * bad / read) / 100) if bad else 0.0
-
-
-def _names(parts: Sequence[Part]) -> str:
-    return ", ".join(part.shown for part in parts)
 
 
 def _with_some_held_out(made: Callable[[float], Any], parts: Sequence[Part]) -> Any:
@@ -197,7 +126,7 @@ def _with_some_held_out(made: Callable[[float], Any], parts: Sequence[Part]) -> 
         except (ValueError, OSError) as error:
             if "rows left" in str(error) and share != SHARES[-1]:
                 continue
-            raise NewError(f"{_names(parts)}: {error}") from error
+            raise NewError(f"{names(parts)}: {error}") from error
     raise AssertionError
 
 
@@ -220,7 +149,7 @@ def _pairs_look(wish: Wish, fitted: Fitted) -> SetLook:
     ledgers = [metrics["source"], metrics["not_encodable"]]
     seen = _seen(name, metrics["rows"], ledgers)
     seen.files = metrics["pairs"]
-    fitted.pairs_max_bad_rows = _tolerated(ledgers, wish.pairs)
+    fitted.pairs_max_bad_rows = tolerated(ledgers, wish.pairs)
     if wish.model.tokens is None:
         seen.lengths = {"prompt": _of_texts([pair.prompt for pair in train])}
         return seen
@@ -228,19 +157,17 @@ def _pairs_look(wish: Wish, fitted: Fitted) -> SetLook:
     try:
         tokenised = tokenise_pairs(train, wish.model.tokens, rules, name)
     except (ValueError, TemplateFault) as error:
-        raise NewError(
-            f"{_names(wish.pairs)}: the model {wish.model.name} cannot read it: {error}"
-        ) from error
+        raise NewError(f"{names(wish.pairs)}: the model {wish.model.name} cannot read it: {error}") from error
     seen.left_out += Counter(
         {reason.replace("_", " "): number for reason, number in tokenised.left_out.items()}
     )
-    unread = _rounded_up(tokenised.left_out["not_encodable"], len(train))
+    unread = rounded_up(tokenised.left_out["not_encodable"], len(train))
     fitted.pairs_max_bad_rows = max(fitted.pairs_max_bad_rows, unread)
     prompts = [len(pair.prompt_ids) for pair in tokenised.pairs]
     answers = [len(ids) for pair in tokenised.pairs for ids in (pair.chosen_ids, pair.rejected_ids)]
     _note(seen, {"prompt": prompts, "answer": answers})
     if prompts:
-        prompt, answer = _limits(wish.model, prompts, answers, max(answers))
+        prompt, answer = limits(wish.model, prompts, answers, max(answers))
         fitted.pair_limits = {
             "max_prompt_tokens": prompt,
             "max_answer_tokens": answer,
@@ -265,28 +192,6 @@ def _untokenised(seen: SetLook, rows: Sequence[Example]) -> None:
 
 def _of_texts(texts: Sequence[str]) -> Lengths:
     return Lengths.of([len(text) for text in texts]) or Lengths(0, 0)
-
-
-def _fit(fitted: Fitted, model: GivenModel, prompts: Sequence[int], responses: Sequence[int]) -> None:
-    """Sets limits that leave nothing out where the model's context has the room."""
-    longest = max(responses, default=0)
-    fitted.max_prompt_tokens, fitted.max_response_tokens = _limits(model, prompts, responses, longest or ROOM)
-
-
-def _limits(
-    model: GivenModel, prompts: Sequence[int], responses: Sequence[int], wanted: int
-) -> tuple[int, int]:
-    context = model.context or FREE
-    response = min(_power(wanted), max(SMALLEST // 2, context // 2))
-    prompt = min(_power(max(prompts, default=SMALLEST)), max(1, context - response))
-    return prompt, response
-
-
-def _power(value: int) -> int:
-    power = SMALLEST
-    while power < SPARE * value:
-        power *= 2
-    return power
 
 
 def _shown(

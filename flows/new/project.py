@@ -19,9 +19,12 @@ from flows.graph.params_file import ParamsError, parse, write_text
 from flows.graph.presets import presets
 from flows.new.budget import within
 from flows.new.data import NewError, Part, parts_of
-from flows.new.look import SetLook, look
+from flows.new.look import look
 from flows.new.model import GivenModel, look_at
-from flows.new.recipe import Wish, check_name, check_reward, sections, stages_of, text_of
+from flows.new.recipe import sections
+from flows.new.recipe_text import text_of
+from flows.new.set_look import SetLook
+from flows.new.wish import Wish, check_name, check_reward, stages_of
 from flows.show import print_shown
 from pipelines.corpora.records.rows_kept import rows_sentence
 
@@ -119,7 +122,11 @@ def _reward_path(root: Path, reward: str, cwd: Path) -> str:
 
 
 def _write_checked(root: Path, path: Path, text: str) -> None:
-    """Write the recipe, unless params.yaml would not be right with it."""
+    """Write the recipe, unless params.yaml would not be right with it, or it came to be there meanwhile."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        check_name(root, path.stem)
     write_text(path, text)
     try:
         recipes.show(root, path.stem)

@@ -1,117 +1,24 @@
-"""The recipe for a user's model and data: its sections as values, and its text of at most LINES lines."""
+"""The recipe for a user's model and data, its sections as values."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from flows.new.data import NewError, Part
-from flows.new.model import GivenModel
+from flows.new.wish import Fitted, Wish, is_function
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.raw.columns import cell
 from pipelines.corpora.raw.ledger import Ledger
-from pipelines.settings import RULE
 from pipelines.training.preference_params import PAIR_LOSS
 
-LINES = 20
-WIDTH = 110
-SCHEMA = "# yaml-language-server: $schema=../schemas/recipe.schema.json"
 NUMBER = re.compile(r"[-+$€£]?\s*\d[\d,. ]*(/\d+)?\s*%?")
 LETTER = re.compile(r"\(?[A-Ja-j]\)?")
 HUB = "raw/hub"  # a folder that git holds: what comes from outside reads no file below it
 SHARE = 0.1  # of the rows that are held out, where no file of their own is named
-PLAIN_TEXT = re.compile(r"[A-Za-z/.][\w/.-]*")  # what YAML reads as text without quotes
-WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the user asked for. `methods`: empty for those that the data serves; `presets`: the names of
-    presets.yaml; `reward`: FILE.py:FUNCTION or the name of a rule, empty for none.
-    """
-
-    name: str
-    model: GivenModel
-    parts: Sequence[Part]
-    reward: str
-    methods: Sequence[str]
-    presets: Sequence[str]
-
-    @property
-    def rows(self) -> list[Part]:
-        """The parts of the set of questions and demonstrations."""
-        return [part for part in self.parts if part.layout.kind != "pairs"]
-
-    @property
-    def pairs(self) -> list[Part]:
-        return [part for part in self.parts if part.layout.kind == "pairs"]
-
-    def has(self, *kinds: str) -> bool:
-        return any(part.layout.kind in kinds for part in self.parts)
-
-
-@dataclass
-class Fitted:
-    """What the look at the rows decides: shares that are held out, shares of bad rows that are there, and
-    limits in tokens; None where no tokenizer was at hand.
-    """
-
-    heldout_share: float = 0.0
-    validation_share: float = 0.0
-    max_prompt_tokens: int | None = None
-    max_response_tokens: int | None = None
-    pair_limits: dict[str, int] = field(default_factory=dict)
-    pairs_heldout_share: float = 0.0
-    max_bad_rows: float = 0.0
-    pairs_max_bad_rows: float = 0.0
-
-
-def stages_of(wish: Wish) -> list[str]:
-    """Returns sft, dpo and a preset of rl, in the order in which they follow each other. Raises NewError
-    where the data does not serve one that is asked for.
-    """
-    losses = PAIR_LOSS.names()
-    known = ["sft", *losses, *wish.presets]
-    if unknown := [method for method in wish.methods if method not in known]:
-        raise NewError(f"--method {unknown[0]}: known are {', '.join(known)}")
-    asked = list(dict.fromkeys(wish.methods)) or [
-        method
-        for method, kinds in (
-            ("sft", ("demonstrations", "texts")),
-            ("dpo", ("pairs",)),
-            ("grpo", ("questions", "prompts")),
-        )
-        if wish.has(*kinds)
-    ]
-    order = sorted(asked, key=lambda method: (method != "sft", method not in losses))
-    for method in order:
-        _check_served(method, wish, losses)
-    return order
-
-
-def _check_served(method: str, wish: Wish, losses: Sequence[str]) -> None:
-    layouts = ", ".join(dict.fromkeys(f"{part.shown} ({part.layout.name})" for part in wish.parts))
-    if method == "sft":
-        served = wish.has("demonstrations", "texts") or any(part.layout.demonstrated for part in wish.parts)
-        wanted = "demonstrations: messages, prompt and completion, text, or a column solution"
-    elif method in losses:
-        served, wanted = wish.has("pairs"), "pairs: chosen and rejected, or answers with a label"
-    else:
-        served, wanted = wish.has("questions", "prompts", "demonstrations"), "questions, or prompts"
-        if served and not _is_function(wish.reward) and not wish.has("questions"):
-            rule = f", and the rule {wish.reward} compares with answers" if wish.reward else ""
-            raise NewError(
-                f"--method {method} on {layouts}: nothing says what a good response is{rule}; name a "
-                "function with --reward FILE.py:FUNCTION, or give questions with answers"
-            )
-    if not served:
-        raise NewError(f"--method {method} learns from {wanted}; given were {layouts}")
 
 
 def sections(wish: Wish, stages: Sequence[str], fitted: Fitted) -> dict[str, Any]:
@@ -146,17 +53,13 @@ def sections(wish: Wish, stages: Sequence[str], fitted: Fitted) -> dict[str, Any
 
 
 def _with_reward(wish: Wish, section: dict[str, Any]) -> dict[str, Any]:
-    return {"common": {"reward": wish.reward}, **section} if _is_function(wish.reward) else section
-
-
-def _is_function(reward: str) -> bool:
-    return ":" in reward
+    return {"common": {"reward": wish.reward}, **section} if is_function(wish.reward) else section
 
 
 def _corpus(wish: Wish, fitted: Fitted) -> dict[str, Any]:
     corpus = place(wish.rows, "raw")
     corpus["sources"] = {name: _source(parts, wish.reward) for name, parts in _sources(wish.rows).items()}
-    if wish.has("questions") and not _is_function(wish.reward):
+    if wish.has("questions") and not is_function(wish.reward):
         corpus["reward"] = wish.reward or usual_rule(wish.rows)
     splits_rows = any(role == "train" for source in corpus["sources"].values() for role in source["splits"])
     roles = {part.role for part in wish.rows}
@@ -211,7 +114,7 @@ def _source(parts: Sequence[Part], reward: str) -> dict[str, Any]:
     source["splits"] = {role.get(part.role, part.role): part.split for part in parts}
     if layout.columns:
         source["columns"] = dict(layout.columns)
-    if reader == "table" and _is_function(reward) and layout.kept:
+    if reader == "table" and is_function(reward) and layout.kept:
         source["keep"] = list(layout.kept)
     return {**source, **layout.options}
 
@@ -285,52 +188,3 @@ def _dpo(wish: Wish, start: str, method: str, fitted: Fitted) -> dict[str, Any]:
     if limit := fitted.pair_limits.get("max_tokens", 0):
         run["max_tokens"] = limit
     return {"preferences": {name: pairs}, "dpo": {"runs": {method: run}}}
-
-
-def text_of(name: str, comment: str, value: dict[str, Any]) -> str:
-    """Returns the recipe's file: as many lines as help the eye, and at most LINES."""
-    head = [SCHEMA, f"# {comment}"]
-    for width in (WIDTH, 140, 180, 240, 400, 100_000):
-        lines = [line for key, section in value.items() for line in _lines(key, section, "", width)]
-        if len(head) + len(lines) <= LINES:
-            break
-    return "\n".join([*head, *lines]) + "\n"
-
-
-def _lines(key: str, value: Any, indent: str, width: int) -> list[str]:
-    line = f"{indent}{key}: {_flow(value)}"
-    if not isinstance(value, dict) or not value or len(line) <= width:
-        return [line]
-    inner = [line for name, item in value.items() for line in _lines(name, item, indent + "  ", width)]
-    return [f"{indent}{key}:", *inner]
-
-
-def _flow(value: Any) -> str:
-    """Returns a value as YAML on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    plain = isinstance(value, str) and PLAIN_TEXT.fullmatch(value) and value.lower() not in WORDS
-    return str(value) if plain else json.dumps(value, ensure_ascii=False)
-
-
-def check_name(root: Path, name: str) -> Path:
-    """Returns the path of the recipe. Raises NewError for a name that is none, or is taken."""
-    path = root / "recipes" / f"{name}.yaml"
-    if not NAME.fullmatch(name) or name in ("default", "none"):
-        raise NewError(f"{name!r}: a name of letters, digits, - and _ is expected, and not default or none")
-    if path.exists():
-        raise NewError(
-            f"recipes/{name}.yaml is there already, and is not overwritten: take another name, or remove it"
-        )
-    return path
-
-
-def check_reward(reward: str) -> str:
-    """Returns the reward. Raises NewError where it is neither FILE.py:FUNCTION nor a rule."""
-    if reward and not _is_function(reward) and reward not in RULE:
-        raise NewError(
-            f"--reward {reward}: FILE.py:FUNCTION is expected, or a rule: {', '.join(RULE.names())}"
-        )
-    return reward

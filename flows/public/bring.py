@@ -15,6 +15,8 @@ from flows.public import catalogue, mirror
 from flows.public.catalogue import FOLDER, PublicFile, PublicSet
 from tasks import durable
 
+UNFINISHED = ".bringing-"  # what a folder is called until all of it is there
+
 
 class PublicDataError(RuntimeError):
     """A public set cannot be had. The message says why, and the way out."""
@@ -93,7 +95,7 @@ def bring(want: Want, say: Callable[[str], None] = lambda text: None) -> str:
     origins, target = [], want.root / FOLDER / want.name
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target.parent)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{want.name}.", dir=target.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=target.parent))
     try:
         for file in files:
             content, origin = _content(want, file, want.entry.files[file])
@@ -115,7 +117,7 @@ def bring(want: Want, say: Callable[[str], None] = lambda text: None) -> str:
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed process left half-fetched; callers hold the workspace."""
-    for path in folder.glob(".*"):
+    for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -83,8 +83,8 @@ class PublicSet(Settings):
         for name, file in self.files.items():
             if Path(name).name != name or name.startswith("."):
                 raise ValueError(f"files.{name}: a plain file name is expected")
-            if file.url is not None:
-                self._pinned(self.urls(file)[0])
+            for url in self.urls(file):
+                self._pinned(url)
         return self
 
     @property

@@ -166,7 +166,10 @@ def flops_per_second(model: Any, placement: Placement) -> tuple[float, str]:
         ids = torch.ones((1, min(ROWS_AT_ONCE, context_size(model) - 1)), dtype=torch.long, device=device)
         with torch.inference_mode():
             speed = _per_second(lambda: whole(ids).logits.sum().item())
-        said = f"measured: {speed * ids.numel():,.0f} tokens/s forward in a model of this shape"
+        said = (
+            f"measured for {MEASURED_S:.0f} s, beside what else runs: {speed * ids.numel():,.0f} tokens/s "
+            "forward in a model of this shape"
+        )
         return 2.0 * shape.products * ids.numel() * speed, f"{said} ({device.type})"
     width, inner = min(shape.width, WIDEST), min(shape.inner, WIDEST)
     sides = ((ROWS_AT_ONCE, width), (width, inner))

@@ -42,6 +42,11 @@ def _finding(what: str, reward: Any, path: Path) -> Finding:
     shown = getattr(reward, "path", reward.kind)
     try:
         judge = judge_of(reward, JudgeContext(None, None, Placement.resolve("cpu", "float32", 0), 4096))  # type: ignore[arg-type]
+        first = judge.judge(list(islice(_responses(records, right=True), 1)))
+        if any(verdict.outcome == "error" and applies(verdict) for verdict in first):
+            return _judged(
+                what, shown, records, first, ()
+            )  # each further call could take its whole time limit
         right, wrong = (judge.judge(list(_responses(records, is_right))) for is_right in (True, False))
     except (CheckerFailed, ValueError, RuntimeError, OSError) as error:
         return Finding(what, False, f"{shown}: {error}", "mend the reward: `whetstone judge` tries it alone")

@@ -39,8 +39,10 @@ class RehearsedStage(Stage):
         self.words.append(text)
 
     def progress(self, done: int, total: int, **figures: float) -> None:
-        if self._interrupt and 0 < done < total:
-            self._interrupt = False
+        if self._interrupt and 0 < done < total and callable(signal.getsignal(signal.SIGTERM)):
+            self._interrupt = (
+                False  # the loop's own handler is there: without it the command itself would end
+            )
             signal.raise_signal(signal.SIGTERM)
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.configured_run import Finding
 from flows.graph import recipes
 from flows.graph.params_file import parse
@@ -69,7 +71,9 @@ def faults(root: Path, raw: dict[str, Any]) -> list[Finding]:
 
 def files(root: Path) -> dict[str, int]:
     return {
-        str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()
+        str(path.relative_to(root)): path.stat().st_mtime_ns
+        for path in root.rglob("*")
+        if path.is_file() and path.name != "run.lock"
     }
 
 
@@ -78,22 +82,47 @@ def test_a_recipe_without_a_fault_goes_through_every_stage(root: Path):
     write(root / "raw/chain/pairs.jsonl", LAYOUTS["preference"][1])
     write(root / "raw/chain/sums.jsonl", LAYOUTS["question_answer"][1])
     new(root, "chain", "assets/llm", ["raw/chain"], root)
-    raw, before = parse(recipes.show(root, "chain")), files(root)
-    found = dry_run(root, raw)
-    assert problems(found) == []
-    said = {finding.what: finding.said for finding in found}
+    assert CliRunner().invoke(app, ["use", "chain"]).exit_code == 0
+    before = files(root)
+    done = CliRunner().invoke(app, ["run", "--dry-run", "--json"])
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert told["problems"] == 0
+    said = {finding["what"]: finding["said"] for finding in told["findings"]}
     for stage in ("sft@sft", "dpo@dpo", "rl@grpo"):
         assert said[stage] == "updates, is interrupted, goes on from its checkpoint"
     assert {"corpus@chain", "preferences@chain_pairs", "reference@dpo", "evaluate@grpo"} <= said.keys()
     assert "based on shapes" in said["memory of rl@grpo"]
     assert "based on shapes" in said["disk"]
-    assert "measured: " in said["time"]
+    assert "measured for 2 s" in said["time"]
     assert files(root) == before
+
+
+def test_new_and_its_dry_run_in_one_command(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pipelines.rewards.own.place.ROOT", root)
+    monkeypatch.setattr("pipelines.rewards.own.process.ROOT", root)
+    given = [
+        "new",
+        "same",
+        "--model",
+        "assets/llm",
+        "--data",
+        "raw/sums.jsonl",
+        "--reward",
+        "rewards.py:constant",
+    ]
+    done = CliRunner().invoke(app, [*given, "--dry-run", "--json"])
+    assert done.exit_code == 1, done.stdout
+    told = json.loads(done.stdout)
+    assert told["recipe"] == "recipes/same.yaml"
+    assert (root / told["recipe"]).exists()
+    faults = {finding["what"]: finding["said"] for finding in told["findings"] if not finding["ok"]}
+    assert "constant, 0.5" in faults["reward of rl@grpo"]
 
 
 @pytest.mark.parametrize(
     ("function", "told"),
-    [("raises", "no such column"), ("words", "not a number"), ("constant", "constant, 0.5")],
+    [("raises", "no such column"), ("words", "not a number")],
 )
 def test_a_reward_that_is_broken_is_found(
     root: Path, sums: dict[str, Any], function: str, told: str, monkeypatch
@@ -160,3 +189,14 @@ def test_a_base_model_that_is_not_there_is_found(root: Path, sums: dict[str, Any
     found = faults(root, with_values(sums, base__runs__base={"pretrained": "owner/nothing"}))
     assert found[0].what == "model"
     assert "owner/nothing" in found[0].said
+
+
+def test_a_gguf_file_is_tried_and_predicted(root: Path):
+    pytest.importorskip("gguf")
+    from tests.sources.made import gguf_file, model_folder
+
+    gguf_file(root / "assets/tiny.gguf", model_folder(root / "assets/whole"))
+    new(root, "gguf", "assets/tiny.gguf", ["raw/sums.jsonl"], root)
+    found = {finding.what: finding for finding in dry_run(root, parse(recipes.show(root, "gguf")))}
+    assert problems(list(found.values())) == []
+    assert "based on shapes" in found["memory of rl@grpo"].said

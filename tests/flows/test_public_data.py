@@ -184,7 +184,7 @@ def test_a_proxy_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_a_killed_process_left_goes(tmp_path: Path, host: Host):
-    half = tmp_path / "public/.coins.abc/train.jsonl"
+    half = tmp_path / "public/.bringing-abc/train.jsonl"
     half.parent.mkdir(parents=True)
     half.write_bytes(PLAIN[:100])
     bring(want(tmp_path, entry(host.url)))
