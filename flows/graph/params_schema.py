@@ -141,7 +141,8 @@ class _Generate(GenerateJsonSchema):
         with the number.
         """
         node = super().nullable_schema(schema)
-        inner = node["anyOf"][0] if "anyOf" in node else {}
+        alternatives = node.get("anyOf", ())  # of a union that may be null, more than the two
+        inner = alternatives[0] if len(alternatives) == 2 else {}
         simple = isinstance(inner.get("type"), str) and not inner.keys() & {"enum", "const", "x-seam"}
         return {**inner, "type": [inner["type"], "null"]} if simple else node
 
