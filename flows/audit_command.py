@@ -38,15 +38,15 @@ def audit_subject(
         say(str(error), "red")
         return 1, {"ok": False, "subject": subject, "error": str(error)}
     report: dict[str, Any] = {
-        "ok": not problems and not ancestry.unverified,
+        "ok": not problems and not ancestry.findings.unverified,
         "subject": subject,
         "problems": [problem.as_json() for problem in problems],
-        "unverified": ancestry.unverified,
+        "unverified": ancestry.findings.unverified,
         "replay": None,
     }
     for problem in problems:
         say(f"✗ {problem.path}: {problem.problem}", "red")
-    for row in ancestry.unverified:
+    for row in ancestry.findings.unverified:
         say(
             f"? {row['stage']}: {row['recorded_in']} alone says how it was made; `dvc fetch --run-cache` may "
             f"bring the second record",
@@ -56,8 +56,8 @@ def audit_subject(
         say(f"✓ {subject}: every byte of it and of its recorded ancestry verifies", "green")
     elif not problems:
         say(
-            f"? {subject}: every byte verifies; how {len(ancestry.unverified)} runs were made does not, "
-            f"since there is no second record of them",
+            f"? {subject}: every byte verifies; how {len(ancestry.findings.unverified)} runs were made does "
+            f"not, since there is no second record of them",
             "yellow",
         )
     if replaying and ancestry.entry is not None:

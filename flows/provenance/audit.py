@@ -44,7 +44,7 @@ def audit(root: str | Path, subject: str) -> list[AuditProblem]:
 
 def audited(ancestry: Ancestry) -> list[AuditProblem]:
     """Returns the problems of an ancestry that has been walked already."""
-    problems = [AuditProblem(row["path"], row["problem"]) for row in ancestry.problems]
+    problems = [AuditProblem(row["path"], row["problem"]) for row in ancestry.findings.problems]
     problems += _bytes(ancestry)
     problems += [*_run_cache(ancestry), *_foreign_bytes(ancestry)]
     if ancestry.subject.kind in (CHECKPOINT, VERSION):

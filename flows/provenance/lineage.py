@@ -15,22 +15,13 @@ from typing import Any
 
 from flows.graph import families
 from flows.provenance import outside
-from flows.provenance.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, ContentState
+from flows.provenance.content import CHANGED, GOOD, MISSING, Contents, ContentState
+from flows.provenance.findings import Findings, word, worse
 from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
 from flows.provenance.subject import VERSION, UnknownSubject, locate, read_record
 from tasks.checkpoint_lineage import NAME
-from tasks.content import folder_links
 
 __all__ = ["Ancestry", "UnknownSubject", "lineage", "render_tree", "run_settings"]
-
-NAMED_AT_MOST = 20  # files of one folder that are named as problems
-_SAID = {
-    CHANGED: "its bytes are not the recorded ones",
-    CORRUPT: "the object in DVC's cache does not match its name; "
-    "remove it and fetch it again (`dvc fetch`), or run the stage again",
-    MISSING: "neither the workspace nor DVC's cache holds the recorded bytes; "
-    "fetch them with `dvc fetch --all-commits --run-cache`",
-}
 
 
 def lineage(root: str | Path, subject: str, contents: Contents | None = None) -> dict[str, Any]:
@@ -56,8 +47,7 @@ class Ancestry:
     def __init__(self, root: str | Path, subject: str, contents: Contents | None = None):
         self.contents = contents or Contents(root)
         self.history = History(self.contents.root, self.contents.cache)
-        self.problems: list[dict[str, str]] = []
-        self.unverified: list[dict[str, str]] = []
+        self.findings = Findings(self.contents)
         self.entries: list[Entry] = []
         self._nodes: dict[Any, dict[str, Any]] = {}
         self._edges: list[list[str]] = []
@@ -65,10 +55,12 @@ class Ancestry:
         self.subject = locate(self.contents, self.history, subject)
         self.content = self.subject.content(self.contents)
         if put_aside := self.subject.recorded.get("aside"):
-            self._say(self._shown(), f"it was kept aside and never counts as fresh: {put_aside.get('why')}")
+            self.findings.say(
+                self._shown(), f"it was kept aside and never counts as fresh: {put_aside.get('why')}"
+            )
         self.entry, self.path = self._find_entry()
         if self.entry is None:
-            self._say(self._shown(), self._unknown())
+            self.findings.say(self._shown(), self._unknown())
         else:
             self._add(self.entry, {self.path})
 
@@ -97,8 +89,8 @@ class Ancestry:
             "nodes": list(self._nodes.values()),
             "edges": self._edges,
             "raw": raw,
-            "problems": self.problems,
-            "unverified": self.unverified,
+            "problems": self.findings.problems,
+            "unverified": self.findings.unverified,
         }
 
     # -- where the walk starts -------------------------------------------------------------------------------
@@ -125,11 +117,6 @@ class Ancestry:
             "and no lineage.json lies beside them"
         )
 
-    def _say(self, path: str, problem: str) -> None:
-        row = {"path": path, "problem": problem}
-        if row not in self.problems:
-            self.problems.append(row)
-
     def _find_entry(self) -> tuple[Entry | None, str]:
         """Returns the record of the run that made the subject, and the subject's path in that record."""
         subject, content = self.subject, self.content
@@ -155,7 +142,7 @@ class Ancestry:
         if subject.path and (current := self.history.current(subject.path)):
             return current[0], subject.path
         if subject.recorded.get("stage") and subject.recorded.get("model_digest"):
-            self._say(
+            self.findings.say(
                 self._shown(),
                 "no record of its run is left in dvc.lock, its history or the run cache; only its own "
                 "lineage.json tells",
@@ -180,7 +167,7 @@ class Ancestry:
             self._add_outside(entry)
         for path, digest in entry.inputs.items():
             if path.startswith(families.CONSTANTS):
-                self._report(path, digest, self.contents.verdict(path, digest, belongs=True))
+                self.findings.report(path, digest, self.contents.verdict(path, digest, belongs=True))
                 continue
             if path == outside.NONE:
                 continue
@@ -207,7 +194,7 @@ class Ancestry:
         if below:
             return below
         if self.history.is_made(path, consumer.state):
-            self._say(
+            self.findings.say(
                 path,
                 f"its ancestor is missing: {consumer.stage} read {digest}, and no recorded stage run made "
                 f"that",
@@ -234,8 +221,8 @@ class Ancestry:
         """Note raw data, file by file where their listing is known."""
         expected = {entry.inputs[path] for entry in self.history.lock().values() if path in entry.inputs}
         finding = self.contents.verdict(path, digest, belongs=digest in expected or not expected)
-        self._check_links(path)
-        self._report(path, digest, finding)
+        self.findings.check_links(path)
+        self.findings.report(path, digest, finding)
         self.contents.remember(path, digest)
         files = self.contents.files(digest, path)
         content = self.contents.at(path)
@@ -246,7 +233,7 @@ class Ancestry:
         ).items():
             change = finding.files.get(name.removeprefix(f"{path}/"))
             state = finding.status if files is None or finding.status == MISSING else change or GOOD
-            status = "verified" if state is GOOD else _word(str(state))
+            status = "verified" if state is GOOD else word(str(state))
             self._raw[name] = {"path": name, "digest": md5, "status": status, "read_by": consumer.stage}
 
     def _add_outside(self, entry: Entry) -> None:
@@ -261,7 +248,7 @@ class Ancestry:
                     "read_by": entry.stage,
                 }
                 if file.problem:
-                    self._say(file.path, file.problem)
+                    self.findings.say(file.path, file.problem)
 
     # -- one run ---------------------------------------------------------------------------------------------
 
@@ -311,42 +298,15 @@ class Ancestry:
         """
         for path, digest in entry.outs.items():
             finding = node["findings"][path]
-            self._check_links(path, self._place(entry, path))
+            self.findings.check_links(path, self._place(entry, path))
             if finding in GOOD or (finding == MISSING and path not in needed):
                 continue
-            self._report(
+            self.findings.report(
                 self._shown() if path == self.path and entry is self.entry else path,
                 digest,
                 self._finding(entry, path),
             )
-            node["status"] = _worse(node["status"], _word(finding))
-
-    def _check_links(self, path: str, place: Path | None = None) -> None:
-        """Report links to folders, whose content is in no digest."""
-        for link in folder_links(place or self.contents.root / path):
-            self._say(
-                f"{path}/{link}",
-                "a link to a folder or to nothing: what lies behind it is in no digest; put the files "
-                "themselves here",
-            )
-
-    def _report(self, path: str, digest: str, finding: ContentState) -> None:
-        """Report each file that differs, or the whole path when the files are not known."""
-        if finding.status in GOOD:
-            return
-        for name, change in list(finding.files.items())[:NAMED_AT_MOST]:
-            self._say(
-                f"{path}/{name}", f"{change}; {_SAID[finding.status]} ({path} was recorded as {digest})"
-            )
-        if len(finding.files) > NAMED_AT_MOST:
-            self._say(path, f"{len(finding.files) - NAMED_AT_MOST} more files like these")
-        if not finding.files:
-            content = self.contents.at(path) if finding.status == CHANGED else None
-            self._say(
-                path,
-                f"{finding.status}: {_SAID[finding.status]} (recorded "
-                f"{digest}{f', content {content[0]}' if content else ''})",
-            )
+            node["status"] = worse(node["status"], word(finding))
 
     def _node(self, entry: Entry, name: str) -> dict[str, Any]:
         record = self.record(entry)
@@ -383,24 +343,11 @@ class Ancestry:
             return True
         self.entries.append(entry)
         current = self.history.lock().get(entry.stage)
-        verdicts = [self._judged(row) for row in ([entry] if current in (None, entry) else [entry, current])]
+        verdicts = [
+            self.findings.agrees(row, self.history.witnesses.judge(row))
+            for row in ([entry] if current in (None, entry) else [entry, current])
+        ]
         return all(verdicts)
-
-    def _judged(self, entry: Entry) -> bool:
-        judgement = self.history.witnesses.judge(entry)
-        record_name = {WORKTREE: "dvc.lock", RUN_CACHE: "the run cache"}.get(
-            entry.state, f"dvc.lock of commit {entry.state[:10]}"
-        )
-        for difference in judgement.differences:
-            self._say(
-                f"{record_name}: {entry.stage}",
-                f"the records of one run disagree: {difference.text(record_name)}; one of them was edited, "
-                f"or dvc.lock was merged from two runs. "
-                f"`whetstone run {entry.stage}` makes or restores the result that its inputs give",
-            )
-        if not judgement.witnesses and not judgement.differences and entry.state != RUN_CACHE:
-            self.unverified.append({"stage": entry.stage, "recorded_in": record_name})
-        return not judgement.differences
 
     def record(self, entry: Entry) -> Mapping[str, Any]:
         """Returns the run's lineage.json: the recorded bytes where they can be found, else the subject's own
@@ -440,15 +387,6 @@ def _from_record(record: Mapping[str, Any], path: str) -> Entry:
         python=keyed.pop("python", ""),
         environment=keyed,
     )
-
-
-def _word(status: str) -> str:
-    """Returns the status of a finding: verified, modified or missing."""
-    return "verified" if status in GOOD else "missing" if status in (MISSING, "gone") else "modified"
-
-
-def _worse(first: str, second: str) -> str:
-    return max(first, second, key=("verified", "recorded", "missing", "modified").index)
 
 
 def run_settings(node: Mapping[str, Any]) -> Mapping[str, Any]:
