@@ -25,8 +25,8 @@ def verdict(bench: Workbench, subject: str, registry: bool) -> tuple[str, bool]:
     with nullcontext() if registry else bench.without_registry():
         ancestry = Ancestry(bench.root, str(bench.root / subject))
         problems = audited(ancestry)
-    unverified = "".join(f"\n{row['stage']} is not verified" for row in ancestry.unverified)
-    return tampers.said(problems) + unverified, not problems and not ancestry.unverified
+    unverified = "".join(f"\n{row['stage']} is not verified" for row in ancestry.findings.unverified)
+    return tampers.said(problems) + unverified, not problems and not ancestry.findings.unverified
 
 
 def main() -> int:

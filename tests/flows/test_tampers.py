@@ -38,8 +38,8 @@ def found(bench: Workbench, registry: bool = False, subject: str = SUBJECT) -> t
     with nullcontext() if registry else bench.without_registry():
         ancestry = Ancestry(bench.root, str(bench.root / subject))
         problems = audited(ancestry)
-    unverified = "".join(f"\n{row['stage']} is not verified" for row in ancestry.unverified)
-    return tampers.said(problems) + unverified, not problems and not ancestry.unverified
+    unverified = "".join(f"\n{row['stage']} is not verified" for row in ancestry.findings.unverified)
+    return tampers.said(problems) + unverified, not problems and not ancestry.findings.unverified
 
 
 def rows(bench: Workbench) -> dict[str, plan.PlanRow]:
