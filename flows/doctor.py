@@ -14,10 +14,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from flows import configured_run, raw_data, reward_trial
 from flows.configured_run import Finding
+from flows.prose_rows import Row, print_prose_rows
 from flows.running.headline import cause
 from flows.workspace import STATE
 from tasks.tracking_records import public
@@ -262,15 +262,9 @@ def _disk(root: Path) -> Iterator[Finding]:
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    rows = list[Row]()
     for finding in findings:
         mark = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.needed else "[yellow]![/]"
-        table.add_row(
-            mark,
-            escape(finding.what),
-            escape(finding.said if finding.ok else f"{finding.said}\n  → {finding.mend}"),
-        )
-    console.print(table)
+        said = finding.said if finding.ok else f"{finding.said}\n  → {finding.mend}"
+        rows.append((mark, escape(finding.what), escape(said)))
+    print_prose_rows(console, rows, name=1)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from flows.graph.plan import Plan
+from flows.prose_rows import Row, print_prose_rows
 from flows.workspace import STATE, read_json
 from tasks.stage_warnings import MARK
 from tasks.tracking import Tracking
@@ -33,15 +33,13 @@ HEADLINE_LINES = 12
 
 def print_plan(console: Console, plan: Plan) -> None:
     """Print one row per stage, with its shortest reasons."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("stage", "action", "why"):
-        table.add_column(title, overflow="fold", no_wrap=title != "why")
+    rows = list[Row]()
     for row in plan.rows:
         shown = list(row.reasons[:SHOWN_REASONS])
         if len(row.reasons) > SHOWN_REASONS:
             shown.append(f"… {len(row.reasons) - SHOWN_REASONS} more (--json has all)")
-        table.add_row(escape(row.stage), f"[{COLOURS[row.action]}]{row.action}[/]", escape("\n".join(shown)))
-    console.print(table)
+        rows.append((escape(row.stage), f"[{COLOURS[row.action]}]{row.action}[/]", escape("\n".join(shown))))
+    print_prose_rows(console, rows, name=0, titles=("stage", "action", "why"))
     counts = Counter(row.action for row in plan.rows)
     console.print("  ".join(f"{count} {MEANING[action]}" for action, count in counts.items()))
     for note in plan.notes:
