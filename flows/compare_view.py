@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table as Grid
 
-from flows.provenance.comparison import SidesCompared, tables
+from flows.provenance.comparison import UNKNOWN, SidesCompared, tables
 from flows.provenance.comparison_page import points_of, side_by_side
 from tasks.report_page.figures import PLOTS
 from tasks.report_page.markdown import text
@@ -19,7 +19,6 @@ WIDTH = 32  # marks of a curve
 ROWS = 30  # of a table in the terminal
 CHANGED = ("improved", "regressed")
 TEXT = 160  # characters of an answer
-UNKNOWN = "–"  # a cell without a value
 
 
 def print_comparison(console: Console, compared: SidesCompared) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -24,6 +24,7 @@ FIGURES = ("entropy", "finished", "lengths")  # of an evaluation, beside its acc
 NO_FIGURES = ("method", "rows", "settings", "warnings")  # of a training run's metrics
 SEED = "seed"  # the setting in which members of a side differ
 SHOWN = 60  # characters of a value
+UNKNOWN = "–"  # a cell without a value
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,19 @@ def _side(side: ComparedSide) -> dict[str, Any]:
 
 def tables(compared: SidesCompared) -> list[Table]:
     """Returns the tables, those of results first."""
-    shown = [_accuracies(compared), _figures(compared), _by_subject(compared)]
+    shown = [_with_values(_accuracies(compared)), _figures(compared), _by_subject(compared)]
     return [table for table in (*shown, *_made(compared)) if table.rows]
+
+
+def _with_values(table: Table) -> Table:
+    """Returns a table without the columns that no row has a value in, such as those of seeds."""
+    shown = [
+        place
+        for place in range(len(table.columns))
+        if any(row[place] not in (None, UNKNOWN) for row in table.rows)
+    ]
+    rows = [tuple(row[place] for place in shown) for row in table.rows]
+    return replace(table, columns=tuple(table.columns[place] for place in shown), rows=rows)
 
 
 def _accuracies(compared: SidesCompared) -> Table:
@@ -192,7 +204,7 @@ def _accuracies(compared: SidesCompared) -> Table:
         for decoding in DECODINGS:
             difference = found.get((side.shown, decoding))
             cells += [accuracy(side, decoding), *_difference_cells(difference)]
-        table.rows.append((side.shown, str(len(side.members)) if side.members[0].seed else "–", *cells))
+        table.rows.append((side.shown, str(len(side.members)) if side.members[0].seed else UNKNOWN, *cells))
     return table
 
 
@@ -257,7 +269,9 @@ def _made(compared: SidesCompared) -> Iterator[Table]:
         heads = ("stage", "what", "key", first, side)
         table = Table(f"Made differently: {first} and {side}", tuple(map(Column, heads)))
         for row in rows:
-            values = ("–" if value is None else _shown(value, row.kind) for value in (row.first, row.second))
+            values = (
+                UNKNOWN if value is None else _shown(value, row.kind) for value in (row.first, row.second)
+            )
             table.rows.append((row.stage, row.kind, row.key, *values))
         yield table
 
