@@ -344,8 +344,13 @@ def _line(axes: Any, plot: Plot, line: Series, smoothing: int, raw: bool) -> lis
     return line.values if raw else means
 
 
+def as_percent(share: float, _: int | None = None) -> str:
+    """Returns a tick's label with the digits that its axis needs: 4.5 % and 5 %, never 5 % twice."""
+    return f"{100 * share:.4g} %"
+
+
 def _frame(axes: Any, plot: Plot, axis: str, low: float, high: float) -> None:
-    from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+    from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
     axes.set_title(plot.title, loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel(axis)
@@ -355,7 +360,7 @@ def _frame(axes: Any, plot: Plot, axis: str, low: float, high: float) -> None:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     if plot.share:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(as_percent))
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     from_zero = -0.01 * high <= low <= 0.4 * high
     axes.set_ylim(0.0 if from_zero else low - margin, high + margin)
