@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -12,12 +13,14 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlencode
 
 from rich.console import Console
 
 from flows.running.headline import cause
 from flows.running.prefect_server import LIFELINE, Server, ServerFailed
 from flows.workspace import STATE
+from tasks import tracking_names
 from tasks.tracking import Tracking
 
 FIRST_PORT = 5000
@@ -29,6 +32,20 @@ def _page_answers(url: str) -> bool:
             return reply.status == 200
     except (http.client.HTTPException, OSError):
         return False
+
+
+def runs_page(url: str, experiment: str) -> str:
+    """Returns the address of an experiment's table of runs at MLflow's `url`, or `url` where it has none yet.
+
+    MLflow's first page, and an experiment's without `workflowType`, are those of agents' traces.
+    """
+    query = f"{url}/api/2.0/mlflow/experiments/get-by-name?{urlencode({'experiment_name': experiment})}"
+    try:
+        with urllib.request.urlopen(query, timeout=5) as reply:
+            number = json.load(reply)["experiment"]["experiment_id"]
+    except (http.client.HTTPException, OSError, ValueError, LookupError):
+        return url
+    return f"{url}/#/experiments/{number}?workflowType=machine_learning"
 
 
 def show(root: Path, port: int | None, check: bool, console: Console) -> int:
@@ -77,6 +94,8 @@ def show(root: Path, port: int | None, check: bool, console: Console) -> int:
         }
         if not _wait_for(started, stop, mlflow, prefect, root / STATE / "logs", console):
             return 1
+        if "MLflow" in started:
+            pages["MLflow"] = runs_page(pages["MLflow"], tracking_names.experiment(root, store.shared))
         for name, url in pages.items():
             console.print(
                 f"{name:<8} {url}" + ("" if name in started else "  (not ours: as the environment says)"),
