@@ -209,7 +209,8 @@ def rehearse(root: Path, text: str | None, as_json: bool, extra: dict[str, Any] 
     else:
         print_findings(out, findings)
         out.print(
-            f"{bad} problems found" if bad else "no problem found; `whetstone run` trains", markup=False
+            f"{bad} problem{'s' * (bad > 1)} found" if bad else "no problem found; `whetstone run` trains",
+            markup=False,
         )
     return 1 if bad else 0
 
