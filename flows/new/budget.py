@@ -48,7 +48,7 @@ def within(root: Path, minutes: float, value: dict[str, Any], params: Any, looks
             value["preferences"][run.data]["limits"] = {"train": chosen["steps"] * chosen["batch_size"]}
     if "evaluate" in value:
         _evaluation(value, params, sizes, EVALUATED * room)
-    return f"sized for {minutes:g} minutes on this machine; {basis}"
+    return f"sized for {minutes:g} minute{'' if minutes == 1 else 's'} on this machine; {basis}"
 
 
 def _sizes(looks: Sequence[SetLook]) -> Sizes:

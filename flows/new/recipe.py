@@ -18,6 +18,7 @@ from pipelines.training.preference_params import PAIR_LOSS
 NUMBER = re.compile(r"[-+$€£]?\s*\d[\d,. ]*(/\d+)?\s*%?")
 LETTER = re.compile(r"\(?[A-Ja-j]\)?")
 HUB = "raw/hub"  # a folder that git holds: what comes from outside reads no file below it
+TRAIN = re.compile(r"train(ing)?([-_][-\w]*)?")  # what a file to train on is called that says no more
 SHARE = 0.1  # of the rows that are held out, where no file of their own is named
 
 
@@ -58,7 +59,9 @@ def _with_reward(wish: Wish, section: dict[str, Any]) -> dict[str, Any]:
 
 def _corpus(wish: Wish, fitted: Fitted) -> dict[str, Any]:
     corpus = place(wish.rows, "raw")
-    corpus["sources"] = {name: _source(parts, wish.reward) for name, parts in _sources(wish.rows).items()}
+    corpus["sources"] = {
+        name: _source(parts, wish.reward) for name, parts in _sources(wish.rows, wish.name).items()
+    }
     if wish.has("questions") and not is_function(wish.reward):
         corpus["reward"] = wish.reward or usual_rule(wish.rows)
     splits_rows = any(role == "train" for source in corpus["sources"].values() for role in source["splits"])
@@ -78,13 +81,15 @@ def _allowed(bad: float) -> dict[str, float]:
     return {"max_bad_rows": bad} if bad > CorpusParams.model_fields["max_bad_rows"].default else {}
 
 
-def _sources(parts: Sequence[Part]) -> dict[str, list[Part]]:
+def _sources(parts: Sequence[Part], recipe: str) -> dict[str, list[Part]]:
     """Returns the parts by source: one file to train on, and the held-out files of its layout with the first
-    of them.
+    of them. A file that is called train gives its source the name of the recipe: samples and accuracy by
+    subject show it, and held-out rows that are called train look like rows that were trained on.
     """
     sources: dict[str, list[Part]] = {}
     for part in sorted(parts, key=lambda part: part.role != "train"):
-        name = re.sub(r"[^A-Za-z0-9_]+", "_", part.split.split(".")[0]).strip("_") or "rows"
+        stem = part.split.split(".")[0]
+        name = re.sub(r"[^A-Za-z0-9_]+", "_", recipe if TRAIN.fullmatch(stem) else stem).strip("_") or "rows"
         joined = next(
             (
                 taken

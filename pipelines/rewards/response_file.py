@@ -33,7 +33,8 @@ class FileQuestion:
 
 def read_row(line: bytes, number: int, tokens: Tokens | None = None) -> Response:
     """Parses a line `{"response": …, "reference": …}`, with `question` or `prompt` for judges that read it,
-    and `finished` (default true). Other keys are columns, which functions of the user's own read.
+    and `finished` (default true). Text under `answer`, as sets to train on have it, is the reference where
+    there is no `reference`. Other keys are columns, which functions of the user's own read.
 
     `tokens` encodes prompt and response, for judges of token ids. Raises ValueError, naming the line, for
     anything else.
@@ -48,9 +49,10 @@ def _read(line: bytes, number: int, tokens: Tokens | None) -> Response:
     row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     if not isinstance(row, dict):
         raise ValueError(f"an object with response and reference is expected, not {type(row).__name__}")
-    if missing := [name for name in ("response", "reference") if name not in row]:
+    key = "answer" if "reference" not in row and isinstance(row.get("answer"), str) else "reference"
+    if missing := [name for name in ("response", key) if name not in row]:
         raise ValueError(f"no {' and no '.join(missing)}; it has {', '.join(map(str, row)) or 'no key'}")
-    text, reference = row["response"], row["reference"]
+    text, reference = row["response"], row[key]
     if isinstance(reference, dict):  # the tests of a program, as they are before a corpus writes them as text
         reference = json.dumps(reference, ensure_ascii=False)
     question = next((row[name] for name in QUESTION if row.get(name) is not None), "")

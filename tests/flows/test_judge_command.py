@@ -109,6 +109,13 @@ def test_people_get_numbered_lines_and_a_summary(judge: Judge, tmp_path: Path):
     assert not {"\x1b", "\x9b"} & set(done.stdout)  # a response's terminal commands stay out of the terminal
 
 
+def test_an_answer_is_the_reference_where_none_is_named(judge: Judge, tmp_path: Path):
+    own = {"response": "#### 5", "answer": "5"}  # as rows to train on, and so what `sample` made of them
+    text = rows(own, own | {"reference": "6"}, own | {"answer": 5})
+    done = judge("final_answer", "-", "--json", cwd=tmp_path, text=text)
+    assert outcomes(done) == ["right", "wrong", "error"]
+
+
 def test_bad_rows_are_errors_that_name_their_line(judge: Judge, tmp_path: Path):
     good = {"response": "#### 5", "reference": "5"}
     bad: list[object] = [

@@ -118,6 +118,15 @@ def test_a_reward_of_ones_own_reads_every_column(root: Path, monkeypatch: pytest
     assert not (root / "recipes/asked2.yaml").exists()
 
 
+def test_a_file_that_is_called_train_gives_held_out_rows_no_name_that_misleads(root: Path):
+    rows = LAYOUTS["question_answer"][1]
+    for folder, name in (("plain", "train"), ("shards", "train-00000-of-00002"), ("trainers", "trainers")):
+        write(root / f"raw/{folder}/{name}.jsonl", rows[5:])
+        write(root / f"raw/{folder}/test.jsonl", rows[:5])
+        recipe = recipe_of(root, made_of(root, folder, f"raw/{folder}"))
+        assert list(recipe["corpus"][folder]["sources"]) == [folder]
+
+
 def test_held_out_files_by_their_names_and_a_chain(root: Path):
     write(root / "raw/chain/talks.jsonl", LAYOUTS["messages"][1])
     write(root / "raw/chain/pairs.jsonl", LAYOUTS["preference"][1])
