@@ -64,8 +64,9 @@ def print_done(console: Console, root: Path, result: Ran) -> None:
         console.print(f"logs: {root / STATE / 'logs' / result.run}", markup=False)
         return
     console.print()
-    if "report" in result.outcome.how:  # what it came to, before where it lies
-        for line in headline((root / "reports/report.md").read_text("utf-8"))[1:]:
+    page = root / "reports/report.md"
+    if "report" in result.outcome.how and page.is_file():  # what it came to, before where it lies
+        for line in headline(page.read_text("utf-8"))[1:]:
             console.print(line, markup=False, highlight=False)
         console.print()
     store = Tracking(root).store
