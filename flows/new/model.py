@@ -4,6 +4,7 @@ context.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.sources.manifest import SourceError
 from pipelines.sources.opening import unrecorded
 from pipelines.sources.source_params import HUB_ID, Reference
 
+CONTRACT = "tokens.json"  # of a model that was trained here
 CHAT: dict[str, Any] = {"prompt": "{query}", "chat": True}
 PLAIN: dict[str, Any] = {"prompt": "{query}\n"}  # of a model that has learnt no turns
 
@@ -35,6 +37,15 @@ class GivenModel:
     missing: str = ""
 
     @property
+    def template_shown(self) -> str:
+        """How a question becomes a prompt, in words."""
+        if self.template == CHAT:
+            return "its own chat template"
+        if self.template in (None, PLAIN):
+            return "no chat template, so the prompt is the text alone"
+        return f"the template that it was trained with, {self.template['prompt']}"
+
+    @property
     def is_hub(self) -> bool:
         return Reference(self.name, "model").source(Path()).hub is not None
 
@@ -48,7 +59,7 @@ def look_at(root: Path, value: str, cwd: Path, folder: Path) -> GivenModel:
         raise NewError(f"--model {value}: no such file or folder, and no id of a hub (NAME or OWNER/NAME)")
     try:
         with unrecorded(name, "tokenizer") as source:
-            template = CHAT if load_tokenizer(source, use_fast=True).chat_template else PLAIN
+            template = CHAT if load_tokenizer(source, use_fast=True).chat_template else _learnt(source.folder)
         params = PretrainedTokenizer(kind="pretrained", id=name)
         tokens = make_tokens(params, TemplateParams(**template), (), folder)
         return GivenModel(name, template, tokens, _context(name))
@@ -58,6 +69,15 @@ def look_at(root: Path, value: str, cwd: Path, folder: Path) -> GivenModel:
         return GivenModel(name, None, None, None, str(error))
     except (OSError, ValueError) as error:
         raise NewError(f"--model {value}: {error}") from error
+
+
+def _learnt(folder: Path) -> dict[str, Any]:
+    """Returns the template around a question that a model of this project was trained with, else PLAIN."""
+    try:
+        template = json.loads((folder / CONTRACT).read_text("utf-8"))["template"]
+        return {"prompt": f"{template['before']}{{query}}{template['after']}"}
+    except (OSError, ValueError, LookupError, TypeError):
+        return PLAIN
 
 
 def _name(root: Path, value: str, cwd: Path) -> str:

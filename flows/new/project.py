@@ -150,9 +150,7 @@ def print_made(console: Console, made: Made) -> None:
     if model.missing:
         say(f"{model.name} is not at hand, so lengths are in characters: {model.missing}", "yellow")
     else:
-        chat = model.template is not None and model.template.get("chat")
-        template = "its own chat template" if chat else "no chat template, so the prompt is the text alone"
-        say(f"{model.name}: {template}; context {model.context or 'not stated'}")
+        say(f"{model.name}: {model.template_shown}; context {model.context or 'not stated'}")
     for seen in made.looks:
         _print_set(console, seen)
     say(f"\n{made.path}:")

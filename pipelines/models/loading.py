@@ -77,7 +77,7 @@ def load_tokenizer(source: OpenedSource, trust_remote_code: bool = False, **opti
         loaded = AutoTokenizer.from_pretrained(
             source.folder, trust_remote_code=trust_remote_code, **source.options, **options
         )
-        return loaded if source.gguf is None else _with_its_own_tokens(loaded)
+        return _with_its_own_tokens(loaded, source)
     except ImportError as error:
         raise _reader_missing(error, source) from error
     except Exception as error:  # the tokenizers library raises plain Exception for a file that it cannot read
@@ -86,24 +86,52 @@ def load_tokenizer(source: OpenedSource, trust_remote_code: bool = False, **opti
         ) from error
 
 
-def _with_its_own_tokens(loaded: Any) -> Any:
-    """transformers' reader of .gguf files adds its default special tokens where the file has none of that
+def _with_its_own_tokens(loaded: Any, source: OpenedSource) -> Any:
+    """transformers adds the default special tokens of a model's family where the files have none of that
     name: ids that the model has no row for. They are taken out again.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    size, added = loaded.backend_tokenizer.get_vocab_size(with_added_tokens=False), loaded.get_added_vocab()
-    if all(id < size for id in added.values()):
+    backend = getattr(loaded, "backend_tokenizer", None)
+    if backend is None:  # a slow tokenizer, which is refused elsewhere
         return loaded
-    raw = json.loads(loaded.backend_tokenizer.to_str())
-    raw["added_tokens"] = [token for token in raw["added_tokens"] if token["id"] < size]
-    names = {name: text for name, text in loaded.special_tokens_map.items() if added.get(text, 0) < size}
+    size, added = backend.get_vocab_size(with_added_tokens=False), loaded.get_added_vocab()
+    own = set() if source.gguf is not None else _tokens_of_files(source.folder)
+    foreign = {text for text, id in added.items() if id >= size and text not in own}
+    if not foreign:
+        return loaded
+    raw = json.loads(backend.to_str())
+    raw["added_tokens"] = [token for token in raw["added_tokens"] if token["content"] not in foreign]
+    names = {name: text for name, text in loaded.special_tokens_map.items() if text not in foreign}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(raw)), padding_side=loaded.padding_side, **names
     )
     tokenizer.chat_template = loaded.chat_template
     return tokenizer
+
+
+def _tokens_of_files(folder: Path) -> set[str]:
+    """Returns the texts of all added and special tokens that a tokenizer's files name."""
+    texts: set[str] = set()
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        path = folder / name
+        if path.is_file():
+            content = json.loads(path.read_text("utf-8"))
+            content = {"added_tokens": content["added_tokens"]} if "added_tokens" in content else content
+            texts |= _texts(content)
+    return texts
+
+
+def _texts(value: Any) -> set[str]:
+    """Returns the texts in a JSON value, keys included, at any depth."""
+    if isinstance(value, str):
+        return {value}
+    if isinstance(value, dict):
+        return set(value) | {text for item in value.values() for text in _texts(item)}
+    if isinstance(value, list):
+        return {text for item in value for text in _texts(item)}
+    return set()
 
 
 def _reader_missing(error: ImportError, source: OpenedSource) -> ValueError:

@@ -125,6 +125,7 @@ def _write_trained(tokenizer: Tokenizer, template: TemplateParams, folder: Path)
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "model_max_length": 10**9,
+        "unk_token": None,  # else transformers adds the one of the model's family, an id without an embedding
         **names,
     }
     write_json(folder / "tokenizer_config.json", config)

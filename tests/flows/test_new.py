@@ -16,7 +16,9 @@ from flows.graph.params_file import ParamsError, read_yaml
 from flows.new.data import NewError
 from flows.new.project import Made, new
 from pipelines.corpora.layouts import UnknownLayout
+from pipelines.models import policy
 from tests.flows.new_made import LAYOUTS, NUMBERS, TRUTHS, make_project, write
+from tests.tiny import make_tiny_model, make_tiny_tokens
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +212,13 @@ def test_data_and_models_elsewhere(root: Path, tmp_path: Path):
     assert unseen.model.missing
     assert unseen.looks[0].unit == "characters"
     assert recipe_of(root, unseen)["execution"] == {"offline": False}
+
+
+def test_a_model_that_was_trained_here_keeps_its_template(root: Path, tmp_path: Path):
+    tokens = make_tiny_tokens(tmp_path)
+    policy.save(make_tiny_model(tokens), tokens, root / "models/mine/model")
+    write(root / "raw/sums_of_mine.jsonl", [{"question": f"{n} + 1", "answer": str(n + 1)} for n in NUMBERS])
+    made = made_of(root, "mine", "raw/sums_of_mine.jsonl", model="models/mine/model")
+    template = recipe_of(root, made)["base"]["runs"]["base"]["template"]
+    assert template == {"prompt": "<|user|>{query}<|assistant|>"}
+    assert "was trained with" in made.model.template_shown

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from pipelines.models import policy, score_head
 from pipelines.models.loading import load_model, load_tokenizer
@@ -239,3 +239,22 @@ def test_what_is_loaded_is_named_as_the_user_wrote_it(folder):
     text = refused(folder, "no model could be loaded from")
     assert "whetstone-source-" not in text
     assert OpenedSource(folder, "x").options == {"local_files_only": True}
+
+
+def test_no_special_token_of_the_family_is_added_where_the_files_have_none(tmp_path: Path) -> None:
+    """transformers' Qwen2 tokenizer has an unknown token of its own, for which a model has no row."""
+    tokens, folder = make_tiny_tokens(tmp_path / "tokens"), tmp_path / "model"
+    policy.save(make_tiny_model(tokens), tokens, folder)
+    named = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    assert named["unk_token"] is None
+    assert len(AutoTokenizer.from_pretrained(folder)) == tokens.vocab_size  # what is saved needs no mending
+    del named["unk_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(named), "utf-8")
+    with unrecorded(str(folder), "tokenizer") as found:
+        loaded = load_tokenizer(found, use_fast=True)
+    assert (len(loaded), loaded.unk_token) == (tokens.vocab_size, None)
+    assert loaded.eos_token_id == tokens.eos_id
+    named["added_tokens_decoder"] = {str(tokens.vocab_size): {"content": "<|mine|>", "special": True}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named), "utf-8")
+    with unrecorded(str(folder), "tokenizer") as found:
+        assert "<|mine|>" in load_tokenizer(found, use_fast=True).get_vocab()
