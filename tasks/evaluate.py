@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.corpora.records.example import read_examples
 from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.corpora.records.tokenised import read_tokenised
-from pipelines.evaluation.accuracy import accuracy, by_key
+from pipelines.evaluation.accuracy import accuracy, by_key, graded, mean_score
 from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.evaluation.code_figures import code_figures
 from pipelines.models import policy
@@ -64,6 +64,8 @@ def run(stage: Stage) -> None:
         figures["code"] = code_figures(
             answers["sampled"], programs, settings.submissions, stage.seed, count_errors
         )
+    if graded(answers):
+        figures["score"] = {name: mean_score(decoded, count_errors) for name, decoded in answers.items()}
     if parts := part_means(answer.verdict for answer in answers["sampled"]):
         figures["rewards"] = {name.removeprefix(PARTS): mean for name, mean in parts.items()}
     head = {
@@ -78,7 +80,8 @@ def run(stage: Stage) -> None:
     with open(stage.out(f"samples/{stage.item}.jsonl"), "w", encoding="utf-8") as stream:
         for name, decoded in answers.items():
             for answer in decoded:
-                stream.write(json.dumps(_row(answer, name), ensure_ascii=False) + "\n")
+                row = _row(answer, name) | ({"score": answer.verdict.score} if "score" in figures else {})
+                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def _trained_subjects(folder: Path) -> set[str]:

@@ -14,7 +14,7 @@ from flows.provenance.compared import ComparedSide, Member
 from flows.provenance.made_of import MadeDifferently, made_differently
 from pipelines.evaluation.over_seeds import SeedMean, difference_over_seeds
 from pipelines.evaluation.paired import PairedDifference, paired_difference
-from tasks.report_page.comparison import Accuracy, AccuracyDifference
+from tasks.report_page.comparison import Accuracy, AccuracyDifference, means_by_question
 from tasks.report_page.results import judged
 from tasks.report_page.seed_means import mean_accuracy
 from tasks.report_page.tables import DECODINGS, Cell, Column, Table, as_text, leaves
@@ -53,8 +53,10 @@ class SidesCompared:
 
     @property
     def notes(self) -> list[str]:
-        """What must be known to read the figures: sides whose members differ in more than their seed."""
-        return [note for side in self.sides for note in _unlike(side)]
+        """What must be known to read the figures: sides whose members differ in more than their seed, and the
+        mean scores of a judge that gives more than right and wrong.
+        """
+        return [*(note for side in self.sides for note in _unlike(side)), *_scores(self.sides)]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -103,6 +105,38 @@ def _unlike(side: ComparedSide) -> Iterator[str]:
                 f"({shown}{more}), so their mean is of unlike runs; "
                 f"see `whetstone compare {first.name} {other.name}`"
             )
+
+
+def _scores(sides: Sequence[ComparedSide]) -> Iterator[str]:
+    """Yields the mean scores by decoding, and the difference of each side from the first."""
+    for decoding in DECODINGS:
+        by_side = [(side, scores(side, decoding)) for side in sides]
+        if any(values for _, values in by_side):
+            first = by_side[0][1]
+            texts = []
+            for place, (side, values) in enumerate(by_side):
+                text = f"{side.shown} {fmean(values.values()):.3g}" if values else f"{side.shown} none"
+                change = paired_difference(values, first) if place and values and first else None
+                if change is not None:
+                    text += f" ({change.value:+.3g} [{change.low:+.3g}, {change.high:+.3g}])"
+                texts.append(text)
+            yield f"mean score, {decoding}, on the judge's own scale: {'; '.join(texts)}"
+
+
+def scores(side: ComparedSide, decoding: str) -> dict[str, float]:
+    """Returns the mean score of each question that all of the side's members answered; empty where the judge
+    gave right and wrong alone.
+    """
+    by_member = [
+        means_by_question(
+            (row["id"], row["score"])
+            for row in member.samples
+            if row["decoding"] == decoding and "score" in row and row["verdict"] != "error"
+        )
+        for member in side.members
+    ]
+    common = set(by_member[0]).intersection(*by_member[1:])
+    return {key: fmean(values[key] for values in by_member) for key in by_member[0] if key in common}
 
 
 def _same_but_for_seed(row: MadeDifferently, first: str, other: str) -> bool:

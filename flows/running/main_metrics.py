@@ -36,6 +36,7 @@ def main_metrics(root: Path, rows: Iterable[PlanRow]) -> dict[str, float]:
 def _accuracy(figures: Mapping[str, Any]) -> Figures:
     for decoding in ("greedy", "sampled"):
         yield f"accuracy.{decoding}", _at(figures, "heldout", decoding, "accuracy")
+        yield f"score.{decoding}", _at(figures, "score", decoding)
 
 
 def _reward_model(figures: Mapping[str, Any]) -> Figures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipelines.evaluation.answers import Answer
@@ -34,6 +34,20 @@ def accuracy(answers: Sequence[Answer], count_errors: bool) -> dict[str, float]:
     problems = len({answer.record.id for answer in judged})
     low, high = wilson(share * problems, problems)
     return {"n": n, "right": right, "errors": errors, "accuracy": share, "low": low, "high": high}
+
+
+def graded(answers: Mapping[str, Sequence[Answer]]) -> bool:
+    """Returns whether a judge gave other scores than 1 for right and 0 for wrong."""
+    verdicts = (answer.verdict for decoded in answers.values() for answer in decoded)
+    return any(verdict.score != (verdict.outcome == "right") for verdict in verdicts)
+
+
+def mean_score(answers: Sequence[Answer], count_errors: bool) -> float | None:
+    """Returns the mean score, on the judge's own scale; errors count as `accuracy` counts them. None for no
+    judged answer.
+    """
+    scores = [a.verdict.score for a in answers if count_errors or a.verdict.outcome != "error"]
+    return math.fsum(scores) / len(scores) if scores else None
 
 
 def by_key(

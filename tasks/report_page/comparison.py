@@ -63,11 +63,13 @@ class AccuracyDifference:
         return "worse" if self.high < 0 else "not told apart"
 
 
-def shares_by_question(rows: Iterable[tuple[str, bool]]) -> dict[str, float]:
-    """rows: a question and whether an answer to it is right. Returns the share right of each question."""
-    answers: dict[str, list[bool]] = {}
-    for question, right in rows:
-        answers.setdefault(question, []).append(right)
+def means_by_question(rows: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """rows: a question and the value of an answer to it, for example whether it is right. Returns the mean of
+    each question: the share right.
+    """
+    answers: dict[str, list[float]] = {}
+    for question, value in rows:
+        answers.setdefault(question, []).append(value)
     return {question: fmean(values) for question, values in answers.items()}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.report_page.comparison import Accuracy, difference, shares_by_question
+from tasks.report_page.comparison import Accuracy, difference, means_by_question
 from tasks.report_page.preference_results import PreferenceResults, Row
 from tasks.report_page.tables import (
     Cell,
@@ -168,7 +168,7 @@ def _graded(results: PreferenceResults, model: str, grade: str) -> Accuracy | No
         return None
     column = GRADES[grade]
     rows = (row for row in results.answers.get(model, ()) if row.get(column) not in (None, "error"))
-    answers = shares_by_question((row["id"], row[column] in (True, "right")) for row in rows)
+    answers = means_by_question((row["id"], row[column] in (True, "right")) for row in rows)
     return share_cell(value["accuracy"] if grade == "accuracy" else value["safety"][grade], answers)
 
 

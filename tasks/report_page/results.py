@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.report_page.comparison import Accuracy, shares_by_question
+from tasks.report_page.comparison import Accuracy, means_by_question
 from tasks.report_page.files import Row, read_object, read_rows
 from tasks.report_page.stages import ReportedStages
 from tasks.rl_params import NONE
@@ -76,7 +76,7 @@ def judged(rows: Iterable[Row], evaluation: Row) -> dict[str, float]:
     """
     counted = (evaluation.get("settings") or {}).get("on_error") == "wrong"
     kept = (row for row in rows if counted or row["verdict"] != "error")
-    return shares_by_question((row["id"], row["verdict"] == "right") for row in kept)
+    return means_by_question((row["id"], row["verdict"] == "right") for row in kept)
 
 
 @dataclass(frozen=True)

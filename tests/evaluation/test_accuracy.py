@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from pipelines.corpora.records.record import Record
-from pipelines.evaluation.accuracy import accuracy, by_key, wilson
+from pipelines.evaluation.accuracy import accuracy, by_key, graded, mean_score, wilson
 from pipelines.evaluation.answers import Answer, evenly_spaced
-from pipelines.rewards.verdict import error, right, wrong
+from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.rollouts.forest import Completion, Finish
 
 
@@ -86,3 +86,13 @@ def test_a_limit_spreads_over_the_file():
     records = [answer(index, right()).record for index in range(10)]
     assert [record.id for record in evenly_spaced(records, 4)] == ["r0", "r2", "r5", "r7"]
     assert evenly_spaced(records, 0) == records == evenly_spaced(records, 11)
+
+
+def test_a_mean_score_is_told_where_a_judge_gives_more_than_right_and_wrong():
+    def answered(*verdicts):
+        return [Answer(None, None, "", verdict) for verdict in verdicts]
+
+    plain, half = answered(right(), wrong("no"), error("?")), answered(Verdict("right", 0.75), error("?"))
+    assert not graded({"greedy": plain, "sampled": []})
+    assert graded({"greedy": plain, "sampled": half})
+    assert (mean_score(half, False), mean_score(half, True), mean_score([], True)) == (0.75, 0.375, None)

@@ -14,6 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.provenance import comparison
+from flows.provenance.compared import ComparedSide, Member
 from pipelines.evaluation.over_seeds import mean_over_seeds
 from pipelines.settings import ROOT
 from tasks.content import file_digest
@@ -248,3 +250,20 @@ def test_results_that_are_recorded_and_gone_say_how_to_have_them(evaluated: Path
     (evaluated / "kept").rename(evaluated / "samples/ppo_s1.jsonl")
     assert done.exit_code == 1
     assert "whetstone run evaluate@ppo_s1" in " ".join(done.output.split())
+
+
+def test_mean_scores_of_a_graded_judge_stand_side_by_side():
+    def side(name: str, *scores: float | None) -> ComparedSide:
+        rows = [
+            {"id": str(number), "decoding": "greedy", "verdict": "right" if score is not None else "error"}
+            | {"score": score or 0.0}
+            for number, score in enumerate(scores)
+        ]
+        return ComparedSide(name, None, (Member(name, "", (), {}, rows),))
+
+    (note,) = comparison._scores([side("sft", 0.25, 0.5, 0.1), side("grpo", 0.75, 1.0, None)])
+    assert note.startswith("mean score, greedy, on the judge's own scale: sft 0.283; grpo 0.875 (+0.5 [")
+    plain = ComparedSide(
+        "a", None, (Member("a", "", (), {}, [{"id": "1", "decoding": "greedy", "verdict": "right"}]),)
+    )
+    assert list(comparison._scores([plain, plain])) == []
