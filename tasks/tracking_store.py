@@ -167,8 +167,8 @@ class Store:
         return self._experiments[name]
 
     def _show_as_training(self, experiment: str) -> None:
-        """Let MLflow's page open on the table of runs, where somebody has not chosen otherwise: from version
-        3.6 it takes an experiment without this tag for one of agents and their traces.
+        """Mark the experiment as one of training runs, where somebody has not chosen otherwise. MLflow 3.17's
+        page opens on agents' traces whatever the tag says, so `whetstone ui` prints the address of the table.
         """
         if _KIND not in self.client().get_experiment(experiment).tags:
             self.client().set_experiment_tag(experiment, _KIND, "custom_model_development")
