@@ -6,6 +6,7 @@ one file is taken out of the archive.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -61,8 +62,12 @@ def find(source: Source, offline: bool) -> tuple[Path, str]:
 
 
 def cached(source: Source) -> Path:
-    """Returns where the file of a source with a version lies once it is fetched."""
-    return cache_folder() / f"{source.package}-{source.version}" / Path(str(source.file)).name
+    """Returns where the file of a source with a version lies once it is fetched: two files of one name in a
+    package lie apart.
+    """
+    parent, _, name = str(source.file).rpartition("/")
+    below = re.sub(r"[^\w-]+", "-", parent).strip("-")  # a word, whatever the settings hold
+    return cache_folder() / f"{source.package}-{source.version}" / below / Path(name).name
 
 
 def wanted(source: Source) -> str:

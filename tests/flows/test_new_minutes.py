@@ -118,7 +118,7 @@ def test_ten_minutes_by_a_stop_watch(tmp_path: Path):
     for words in (
         ["new", "pens", "--model", "assets/llm", "--data", *data, *asked],
         ["use", "pens"],
-        ["run"],
+        ["run", "--name", "first", "-S", "execution.notify.command=cat > told.json"],
     ):
         done = project.call(*words)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -126,5 +126,13 @@ def test_ten_minutes_by_a_stop_watch(tmp_path: Path):
     print(f"\nfrom a model, rows and a reward to an evaluated checkpoint: {took:.0f} s", file=sys.stderr)
     measured = json.loads((project.folder / "metrics/evaluate/grpo.json").read_text("utf-8"))
     assert measured["heldout"]["greedy"]["n"] == 20
+    assert set(measured["score"]) == {"greedy", "sampled"}  # a share of digits is more than right and wrong
     assert project.call("audit", "models/grpo").returncode == 0
+    compared = json.loads(project.call("compare", "base", "grpo", "--json").stdout)
+    assert any(note.startswith("mean score, greedy") for note in compared["notes"])
+    live = json.loads(project.call("report", "--live", "--json").stdout)
+    assert (live["run"], live["state"]) == ("first", "done")
+    assert Path(live["page"]).is_file()
+    told = json.loads((project.folder / "told.json").read_text("utf-8"))
+    assert (told["name"], told["outcome"], told["recipe"]) == ("first", "done", "pens")
     assert took < 600

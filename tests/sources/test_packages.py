@@ -93,6 +93,15 @@ def test_a_damaged_cache_is_told(index):
         opened(taken, offline=True).__enter__()
 
 
+def test_two_files_of_one_name_lie_apart_and_none_outside(index):
+    paths = [
+        packages.cached(source().model_copy(update={"file": file}))
+        for file in ("tiny.gguf", "a/tiny.gguf", "b/tiny.gguf", "../../tiny.gguf", "/etc/tiny.gguf")
+    ]
+    assert len(set(paths[:3])) == 3
+    assert all(path.resolve().is_relative_to(packages.cache_folder().resolve()) for path in paths)
+
+
 def test_licence_and_size_are_no_identity():
     from pipelines.sources.source_params import Reference
 
